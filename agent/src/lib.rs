@@ -1,0 +1,1 @@
+//! The node agent of Plimsoll: reads GPUs through NVML and says what they do.

@@ -1,0 +1,1 @@
+//! Kubernetes objects to a scheduling Snapshot, without a client.

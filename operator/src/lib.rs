@@ -1,0 +1,1 @@
+//! The operator of Plimsoll: reads TrainingJobs, plans, builds pods, learns.

@@ -1,0 +1,1 @@
+//! Tracing set-up, metric registry, admin server and shutdown for every Plimsoll process.

@@ -1,0 +1,1 @@
+//! GPU nodes that behave: what kubelet, device plugin, driver and training program would do.

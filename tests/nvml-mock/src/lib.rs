@@ -1,0 +1,1 @@
+//! A scriptable libnvidia-ml.so for tests.
