@@ -45,7 +45,7 @@ impl Batch {
     pub fn cut(global: u32, data: u32, micro: u32) -> Result<Self, BatchError> {
         let error = BatchError { global, data, micro };
         let at_once = micro.checked_mul(data).filter(|n| *n > 0).ok_or(error)?;
-        if global == 0 || global % at_once != 0 {
+        if global == 0 || !global.is_multiple_of(at_once) {
             return Err(error);
         }
         Ok(Self { micro, accumulation: global / at_once, global })
@@ -53,7 +53,7 @@ impl Batch {
 
     /// Every way to cut `global` over `data` ranks, the largest micro-batch first; empty when it does not divide.
     pub fn cuts(global: u32, data: u32) -> Vec<Self> {
-        if data == 0 || global == 0 || global % data != 0 {
+        if data == 0 || global == 0 || !global.is_multiple_of(data) {
             return Vec::new();
         }
         let per_rank = global / data;
