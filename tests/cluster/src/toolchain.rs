@@ -1,0 +1,148 @@
+//! The programs a cluster is made of: Go tools pinned in `tools/`, built once into a cache folder.
+
+mod build;
+mod module;
+
+use std::path::PathBuf;
+
+pub use self::build::BuildError;
+pub use self::module::ModuleError;
+use self::module::{GoModule, MODULES};
+use crate::Progress;
+
+/// Why the tools are not there.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolchainError {
+    /// Neither `PLIMSOLL_CACHE` nor `XDG_CACHE_HOME` nor `HOME` says where to build into.
+    #[error("failed to find a cache folder: set PLIMSOLL_CACHE")]
+    NoCacheFolder,
+    /// A module folder under `tools/` is broken.
+    #[error("failed to read Go module {module}")]
+    Module {
+        /// Folder under `tools/`.
+        module: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: ModuleError,
+    },
+    /// Go could not build it.
+    #[error("failed to build Go module {module}")]
+    Build {
+        /// Folder under `tools/`.
+        module: &'static str,
+        /// What went wrong.
+        #[source]
+        source: BuildError,
+    },
+}
+
+/// Where the pinned tools come from and where they are built into.
+#[derive(Debug, Clone)]
+pub struct Toolchain {
+    sources: PathBuf,
+    cache: PathBuf,
+}
+
+/// Paths of everything that was built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tools {
+    /// `kube-apiserver`.
+    pub kube_apiserver: PathBuf,
+    /// `kube-controller-manager`.
+    pub kube_controller_manager: PathBuf,
+    /// `kube-scheduler`.
+    pub kube_scheduler: PathBuf,
+    /// `kubectl`.
+    pub kubectl: PathBuf,
+    /// `etcd`.
+    pub etcd: PathBuf,
+    /// `kwok`.
+    pub kwok: PathBuf,
+    /// `helm`.
+    pub helm: PathBuf,
+    /// kwok's own stages for nodes: `node-initialize.yaml` and `node-heartbeat-with-lease.yaml`.
+    pub kwok_stages: PathBuf,
+    /// The Kubernetes version, as `v1.37.2`.
+    pub kubernetes_version: String,
+}
+
+impl Toolchain {
+    /// Builds what is missing of the pinned tools and says where everything is.
+    ///
+    /// The first call takes some minutes; later ones only look. Another process that builds at the same time is waited
+    /// for. Dropping the future ends a build under way.
+    pub async fn ensure(progress: Progress<'_>) -> Result<Tools, ToolchainError> {
+        Self::from_environment()?.build(progress).await
+    }
+
+    /// The checkout's `tools/`, built into `$PLIMSOLL_CACHE`, `$XDG_CACHE_HOME/plimsoll` or `~/.cache/plimsoll`.
+    pub fn from_environment() -> Result<Self, ToolchainError> {
+        let cache = cache_folder(|name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))
+            .ok_or(ToolchainError::NoCacheFolder)?;
+        // Go wants its output folder absolute, since it runs in the module's.
+        let cache = std::path::absolute(&cache).unwrap_or(cache);
+        Ok(Self { sources: crate::checkout().join("tools"), cache: cache.join("tools") })
+    }
+
+    /// As [`Toolchain::ensure`], from and into the folders of this value.
+    pub async fn build(&self, progress: Progress<'_>) -> Result<Tools, ToolchainError> {
+        let mut folders = Vec::new();
+        let mut kubernetes_version = String::new();
+        for recipe in MODULES {
+            let module = GoModule::read(&self.sources, recipe)
+                .map_err(|source| ToolchainError::Module { module: recipe.folder, source })?;
+            let folder = build::ensure(&module, &self.cache, progress)
+                .await
+                .map_err(|source| ToolchainError::Build { module: recipe.folder, source })?;
+            if recipe.folder == "kubernetes" {
+                kubernetes_version = module.version.clone();
+            }
+            folders.push(folder);
+        }
+        let find = |name: &str| -> PathBuf {
+            let holds = |folder: &&PathBuf| folder.join("bin").join(name).exists();
+            folders.iter().find(holds).map(|folder| folder.join("bin").join(name)).unwrap_or_default()
+        };
+        let stages = |folder: &&PathBuf| folder.join(build::STAGES).is_dir();
+        Ok(Tools {
+            kube_apiserver: find("kube-apiserver"),
+            kube_controller_manager: find("kube-controller-manager"),
+            kube_scheduler: find("kube-scheduler"),
+            kubectl: find("kubectl"),
+            etcd: find("etcd"),
+            kwok: find("kwok"),
+            helm: find("helm"),
+            kwok_stages: folders.iter().find(stages).map(|folder| folder.join(build::STAGES)).unwrap_or_default(),
+            kubernetes_version,
+        })
+    }
+}
+
+/// Picks the cache folder by the variables that are set.
+fn cache_folder(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    let below = |name: &str, rest: &str| variable(name).map(|base| base.join(rest));
+    variable("PLIMSOLL_CACHE")
+        .or_else(|| below("XDG_CACHE_HOME", "plimsoll"))
+        .or_else(|| below("HOME", ".cache/plimsoll"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_cache_folder_follows_the_most_specific_variable() {
+        let all = |name: &str| match name {
+            "PLIMSOLL_CACHE" => Some(PathBuf::from("/cache")),
+            "XDG_CACHE_HOME" => Some(PathBuf::from("/xdg")),
+            "HOME" => Some(PathBuf::from("/home/me")),
+            _ => None,
+        };
+        assert_eq!(cache_folder(all).unwrap(), Path::new("/cache"));
+        assert_eq!(cache_folder(|n| all(n).filter(|_| n != "PLIMSOLL_CACHE")).unwrap(), Path::new("/xdg/plimsoll"));
+        assert_eq!(cache_folder(|n| all(n).filter(|_| n == "HOME")).unwrap(), Path::new("/home/me/.cache/plimsoll"));
+        assert_eq!(cache_folder(|_| None), None);
+    }
+}

@@ -1,0 +1,1 @@
+//! Everything a developer runs: up, down, demo, test, generate.
