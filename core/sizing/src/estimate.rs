@@ -1,0 +1,134 @@
+//! One way to run a job, explained part by part.
+
+use serde::Serialize;
+
+use crate::memory::GIB;
+use crate::{Batch, ClassSpec, Flops, JobSpec, Layout, Memory, Prediction, Shape, StepTime};
+
+/// One number and where it comes from.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Derivation {
+    /// What it is.
+    pub quantity: &'static str,
+    /// Its value with its unit.
+    pub value: String,
+    /// How it was computed.
+    pub how: String,
+}
+
+/// What one way to run a job takes, before anything was observed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Estimate {
+    /// Parameters in all.
+    pub parameters: u64,
+    /// Parameters that are trained.
+    pub trained_parameters: u64,
+    /// FLOPs of one sample.
+    pub flops: Flops,
+    /// Device memory by part, in bytes.
+    pub memory: Memory,
+    /// Step time by part, in seconds.
+    pub step: StepTime,
+    /// Both together as a menu would show them.
+    pub predicted: Prediction,
+    /// Where every number comes from.
+    pub derivations: Vec<Derivation>,
+}
+
+/// Estimates one way to run a job.
+pub fn estimate(job: &JobSpec, class: &ClassSpec, shape: &Shape, layout: &Layout, batch: &Batch) -> Estimate {
+    let flops = Flops::of(job, layout.recompute);
+    let memory = Memory::of(job, layout, batch.micro);
+    let step = StepTime::of(job, class, shape, layout, batch);
+    let mut estimate = Estimate {
+        parameters: job.model.parameters(),
+        trained_parameters: job.trained_parameters(),
+        flops,
+        memory,
+        step,
+        predicted: Prediction {
+            device_memory_bytes: memory.total(),
+            step_seconds: step.total(),
+            sm_activity: step.sm_activity(),
+            mfu: mfu(job, class, shape, step.total()),
+        },
+        derivations: Vec::new(),
+    };
+    estimate.derivations = derive(job, class, shape, layout, batch, &estimate);
+    estimate
+}
+
+/// Model FLOPs utilization of a step against the dense peak of the class, 0 where the precision has none.
+pub(crate) fn mfu(job: &JobSpec, class: &ClassSpec, shape: &Shape, step_seconds: f64) -> f64 {
+    let model = Flops::of(job, plimsoll_menu::Recompute::None).model * f64::from(job.global_batch);
+    match class.peak.at(job.precision) {
+        Some(peak) if step_seconds.is_finite() && step_seconds > 0.0 => {
+            model / (f64::from(shape.gpus()) * peak * step_seconds)
+        }
+        _ => 0.0,
+    }
+}
+
+fn derive(
+    job: &JobSpec,
+    class: &ClassSpec,
+    shape: &Shape,
+    layout: &Layout,
+    batch: &Batch,
+    estimate: &Estimate,
+) -> Vec<Derivation> {
+    let gib = |bytes: u64| format!("{:.2} GiB", bytes as f64 / GIB);
+    let seconds = |seconds: f64| format!("{seconds:.4} s");
+    let Estimate { parameters, trained_parameters, flops, memory, step, predicted, .. } = estimate;
+    let (precision, optimizer) = (job.precision, job.optimizer);
+    let shared = format!("{:?} sharding over {} ranks, tensor {}", layout.sharding, layout.data, layout.tensor);
+    let peak = class.peak.at(precision).unwrap_or_default() / 1e12;
+    let row = |quantity, value, how| Derivation { quantity, value, how };
+    vec![
+        row("parameters", parameters.to_string(), "embedding + layers × (attention + feed-forward + norms)".to_owned()),
+        row("trained parameters", trained_parameters.to_string(), format!("{:?}", job.method)),
+        row(
+            "forward FLOPs per sample",
+            format!("{:.4e}", flops.forward),
+            "s·(2·weights that multiply + 4·layers·s·heads·head_dim)".to_owned(),
+        ),
+        row("model FLOPs per sample", format!("{:.4e}", flops.model), "forward × 3; frozen base × 2".to_owned()),
+        row(
+            "executed FLOPs per sample",
+            format!("{:.4e}", flops.executed),
+            format!("recompute {:?}", layout.recompute),
+        ),
+        row("weights", gib(memory.weights), format!("{precision:?}, {shared}")),
+        row("gradients", gib(memory.gradients), format!("{precision:?}, {shared}")),
+        row("optimizer", gib(memory.optimizer), format!("{optimizer:?} and master copy, {shared}")),
+        row(
+            "activations",
+            gib(memory.activations),
+            format!("micro-batch {}, recompute {:?}, eager factor 1.10", batch.micro, layout.recompute),
+        ),
+        row("logits", gib(memory.logits), "12 bytes × tokens × vocabulary / tensor".to_owned()),
+        row("buffers", gib(memory.buffers), "cast copies, reduction buckets, gathered units".to_owned()),
+        row("context", gib(memory.context), "CUDA 0.6 GiB, collectives 0.4 GiB".to_owned()),
+        row("fragmentation", gib(memory.fragmentation), "5 % of what is live".to_owned()),
+        row("device memory", gib(predicted.device_memory_bytes), "sum of the above".to_owned()),
+        row(
+            "compute",
+            seconds(step.compute),
+            format!("FLOPs / (efficiency × {peak:.1} TFLOP/s × saturation {:.2})", step.saturation),
+        ),
+        row(
+            "communication",
+            seconds(step.communication),
+            format!("rings over {} pods of {} devices, less 80 % of what can hide it", shape.pods, shape.gpus_per_pod),
+        ),
+        row("optimizer step", seconds(step.optimizer), "states read and written once at memory bandwidth".to_owned()),
+        row("launch", seconds(step.launch), "0.6 ms per layer and micro-batch, where compute is shorter".to_owned()),
+        row("step", seconds(predicted.step_seconds), format!("accumulation {}", batch.accumulation)),
+        row("SM activity", format!("{:.0} %", predicted.sm_activity * 100.0), "filled compute over step".to_owned()),
+        row(
+            "MFU",
+            format!("{:.1} %", predicted.mfu * 100.0),
+            "model FLOPs over devices × dense peak × step".to_owned(),
+        ),
+    ]
+}

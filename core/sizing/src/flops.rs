@@ -1,0 +1,55 @@
+//! FLOPs of a training step; one multiply-add counts 2.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{JobSpec, Model, Recompute, Transformer};
+
+/// FLOPs of one sample (one sequence).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Flops {
+    /// Forward pass.
+    pub forward: f64,
+    /// What training the sample takes by definition; MFU counts these.
+    pub model: f64,
+    /// What the devices really compute, recomputation included; time counts these.
+    pub executed: f64,
+}
+
+impl Flops {
+    /// The FLOPs of one sample of a job.
+    ///
+    /// Training takes three forward passes: the backward pass computes the gradient of inputs and of weights. A frozen
+    /// base takes two, since it needs no gradient of its weights, and its adapters three (arXiv 2106.09685). Full
+    /// recomputation adds the forward pass of the blocks, not of the output projection.
+    pub fn of(job: &JobSpec, recompute: Recompute) -> Self {
+        let (forward, blocks) = match &job.model {
+            Model::Transformer(t) => {
+                let head = 2.0 * t.embedding_parameters() as f64 * f64::from(job.sequence_length);
+                let forward = forward(t, job.sequence_length);
+                (forward, forward - head)
+            }
+            Model::Custom(custom) => (custom.flops_per_sample, custom.flops_per_sample),
+        };
+        let model = match job.method.adapter_rank() {
+            None => 3.0 * forward,
+            Some(rank) => {
+                let adapters = job.model.adapter_parameters(rank) as f64 * f64::from(job.sequence_length);
+                2.0 * forward + 6.0 * adapters
+            }
+        };
+        let executed = match recompute {
+            // Kernels that never store attention scores compute them again anyway.
+            Recompute::None | Recompute::Selective => model,
+            Recompute::Full => model + blocks,
+        };
+        Self { forward, model, executed }
+    }
+}
+
+/// Forward FLOPs of one sequence: `s·(2·N_mm + 4·L·s·a·d_h)`, attention counted in full as in arXiv 2104.04473 and
+/// 2204.02311 (a causal kernel does half of the second term).
+fn forward(t: &Transformer, sequence: u32) -> f64 {
+    let s = f64::from(sequence);
+    let scores = 4.0 * f64::from(t.layers) * s * t.query_width() as f64;
+    s * (2.0 * t.multiplying_weights() as f64 + scores)
+}

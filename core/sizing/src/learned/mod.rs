@@ -1,0 +1,128 @@
+//! What running jobs have taught, and the corrections drawn from it.
+//!
+//! Evidence is stored as it was observed, never as a correction, so that a better rule can be applied to old evidence.
+
+mod memory;
+mod steps;
+mod tail;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Batch, ClassName, Layout, Shape};
+
+pub(crate) use memory::MemoryCorrection;
+pub(crate) use steps::StepCorrection;
+
+/// Most observations of each kind that are kept.
+pub const LIMIT: usize = 32;
+
+/// How a job's device memory turned out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MemoryKind {
+    /// It ran out of device memory: a lower bound on what it needs.
+    RanOut,
+    /// Its reported peak.
+    Peak {
+        /// Peak on the fullest device, in bytes.
+        bytes: u64,
+    },
+}
+
+/// One observation of device memory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryEvidence {
+    /// The class it ran on.
+    pub class: ClassName,
+    /// The devices it ran on.
+    pub shape: Shape,
+    /// Its layout.
+    pub layout: Layout,
+    /// Its micro-batch.
+    pub micro_batch: u32,
+    /// What was seen.
+    pub kind: MemoryKind,
+}
+
+impl MemoryEvidence {
+    /// Whether two observations are of the same thing, so that the newer replaces the older.
+    fn same_key(&self, other: &Self) -> bool {
+        let out = |kind| matches!(kind, MemoryKind::RanOut);
+        self.class == other.class
+            && self.shape == other.shape
+            && self.layout == other.layout
+            && self.micro_batch == other.micro_batch
+            && out(self.kind) == out(other.kind)
+    }
+}
+
+/// One observation of step time and SM activity.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepEvidence {
+    /// The class it ran on.
+    pub class: ClassName,
+    /// The devices it ran on.
+    pub shape: Shape,
+    /// Its layout.
+    pub layout: Layout,
+    /// How its batch was cut.
+    pub batch: Batch,
+    /// Wall time of one optimizer step, in seconds.
+    pub step_seconds: f64,
+    /// SM activity, 0 to 1.
+    pub sm_activity: f64,
+}
+
+impl StepEvidence {
+    fn same_key(&self, other: &Self) -> bool {
+        self.class == other.class
+            && self.shape == other.shape
+            && self.layout == other.layout
+            && self.batch == other.batch
+    }
+}
+
+/// Everything observed of a job, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Evidence {
+    /// Device memory.
+    pub memory: Vec<MemoryEvidence>,
+    /// Step time and activity.
+    pub steps: Vec<StepEvidence>,
+}
+
+impl Evidence {
+    /// Adds an observation of memory; it replaces an older one of the same size and kind.
+    ///
+    /// Beyond [`LIMIT`] the oldest peak goes first: a size that ran out must not be forgotten while a peak is left.
+    pub fn push_memory(&mut self, evidence: MemoryEvidence) {
+        self.memory.retain(|known| !known.same_key(&evidence));
+        self.memory.push(evidence);
+        if self.memory.len() > LIMIT {
+            let peak = |known: &MemoryEvidence| matches!(known.kind, MemoryKind::Peak { .. });
+            let oldest = self.memory[..LIMIT].iter().position(peak).unwrap_or(0);
+            self.memory.remove(oldest);
+        }
+    }
+
+    /// Adds an observation of a step; it replaces an older one of the same configuration.
+    ///
+    /// Beyond [`LIMIT`] the oldest goes, but never the fastest: it is what later sizes are compared with.
+    pub fn push_step(&mut self, evidence: StepEvidence) {
+        if !(evidence.step_seconds.is_finite() && evidence.step_seconds > 0.0 && evidence.sm_activity.is_finite()) {
+            return;
+        }
+        self.steps.retain(|known| !known.same_key(&evidence));
+        self.steps.push(evidence);
+        if self.steps.len() > LIMIT {
+            let fastest = self.fastest().map(|fastest| fastest.step_seconds);
+            let oldest = self.steps.iter().position(|known| Some(known.step_seconds) != fastest).unwrap_or(0);
+            self.steps.remove(oldest);
+        }
+    }
+
+    /// The fastest step observed.
+    pub fn fastest(&self) -> Option<&StepEvidence> {
+        self.steps.iter().min_by(|a, b| a.step_seconds.total_cmp(&b.step_seconds))
+    }
+}

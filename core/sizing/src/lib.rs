@@ -1,0 +1,45 @@
+//! How much a job needs: model shape to parameters, FLOPs, memory, step time and a menu of candidates.
+//!
+//! Everything here is a pure function of its arguments: the same job, classes and evidence give the same [`Menu`], byte
+//! for byte. [`menu()`] ranks the ways to run a job; [`estimate()`] explains one of them, part by part; [`learned`] holds
+//! what running jobs have taught and turns it into corrections; [`catalogue`] knows the products on sale.
+//!
+//! Conventions: memory in bytes (GiB is 2^30), rates in bytes or FLOP per second, one multiply-add is 2 FLOPs, peaks are
+//! dense (no sparsity), links count one direction.
+
+mod candidates;
+pub mod catalogue;
+mod class;
+mod communication;
+mod custom;
+mod estimate;
+mod flops;
+mod hugging_face;
+mod job;
+pub mod learned;
+mod memory;
+mod menu;
+mod model;
+mod precision;
+mod rank;
+mod step_time;
+mod transformer;
+
+pub use plimsoll_menu::{
+    Batch, Candidate, ClassName, Fit, Layout, LoadLine, Menu, Prediction, Recompute, Rejection, RejectionReason, Shape,
+    Sharding,
+};
+
+pub use class::{ClassSpec, PeakFlops};
+pub use custom::Custom;
+pub use estimate::{Derivation, Estimate, estimate};
+pub use flops::Flops;
+pub use hugging_face::HuggingFaceError;
+pub use job::{Accepts, Current, Declared, JobSpec, Mode};
+pub use learned::Evidence;
+pub use memory::Memory;
+pub use menu::menu;
+pub use model::Model;
+pub use precision::{Method, Optimizer, Precision};
+pub use step_time::StepTime;
+pub use transformer::{Biases, Norm, Transformer};
