@@ -28,6 +28,9 @@ pub struct TrainingJobStatus {
     /// The revision in force; absent while nothing is held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allocation: Option<Allocation>,
+    /// The revision that starts once the one in force is gone; present while the job is being moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Allocation>,
     /// What was predicted for the revision in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predicted: Option<Predicted>,
@@ -229,21 +232,38 @@ pub struct Lifecycle {
     /// Not to be started before this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Time>,
-    /// Why it is being stopped, while it is.
+    /// Why its revision is being stopped, or, while it waits, why its last one ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub stop_cause: Option<String>,
+    /// What is known about that cause: the program's or the apiserver's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub stop_message: Option<String>,
+    /// Exit code of the program, where that is the cause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_exit_code: Option<i32>,
     /// When stopping turns to force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Time>,
     /// The newest revision ever committed.
     #[serde(default)]
     pub last_revision: i32,
+    /// Failures of the program in a row; a steady run forgets them.
+    #[serde(default)]
+    pub failures: i32,
+    /// Ends in a row that are no fault of the program; they back off, but never fail the job.
+    #[serde(default)]
+    pub setbacks: i32,
     /// Pod indices of the live revision whose trainer has exited with code 0.
     #[serde(default)]
     #[schemars(length(max = 4096))]
     pub succeeded_pods: Vec<i32>,
-    /// Why it failed, once it has.
+    /// Why it failed, in a word, once it has or is about to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub failure_reason: Option<String>,
+    /// Why it failed, in a sentence, once it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub failure: Option<String>,
@@ -252,10 +272,14 @@ pub struct Lifecycle {
 /// States of a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum LifecycleState {
-    /// Holds nothing.
+    /// Holds nothing and waits for devices.
     #[default]
     Waiting,
-    /// A revision is committed and its pods are starting.
+    /// Holds nothing, because its user suspended it.
+    Suspended,
+    /// A revision is committed; its pods are being created and bound.
+    Committed,
+    /// All its pods are bound; containers are starting.
     Starting,
     /// All its pods run.
     Running,
