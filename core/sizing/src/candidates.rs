@@ -43,7 +43,7 @@ fn shape(job: &JobSpec, class: &ClassSpec, count: u32) -> Option<Shape> {
     if count == 0 || class.gpus_per_node == 0 {
         return None;
     }
-    let fits = |pods: u32| count % pods == 0 && count / pods <= class.gpus_per_node && pods <= class.nodes;
+    let fits = |pods: u32| count.is_multiple_of(pods) && count / pods <= class.gpus_per_node && pods <= class.nodes;
     let pods = match job.gpus_per_pod {
         Some(each) => Some(count / each.max(1)).filter(|pods| *pods > 0 && pods * each == count && fits(*pods)),
         None => (count.div_ceil(class.gpus_per_node)..=count.min(class.nodes)).find(|pods| fits(*pods)),
@@ -85,11 +85,11 @@ fn declared_data(job: &JobSpec) -> u32 {
 /// Whether a tensor-parallel degree stays inside a node and divides the heads.
 fn divides(job: &JobSpec, shape: &Shape, tensor: u32) -> bool {
     let heads = match &job.model {
-        Model::Transformer(t) => t.heads % tensor == 0 && t.kv_heads % tensor == 0,
+        Model::Transformer(t) => t.heads.is_multiple_of(tensor) && t.kv_heads.is_multiple_of(tensor),
         // A model of unknown structure can be split only as declared.
         Model::Custom(_) => !job.accepts.tensor || tensor == job.declared.tensor.max(1),
     };
-    heads && shape.gpus_per_pod % tensor == 0
+    heads && shape.gpus_per_pod.is_multiple_of(tensor)
 }
 
 /// Cuts of the global batch over `data` ranks, the largest micro-batch first, with what the program cannot be told as
@@ -97,7 +97,7 @@ fn divides(job: &JobSpec, shape: &Shape, tensor: u32) -> bool {
 pub(crate) fn cuts(job: &JobSpec, data: u32) -> Vec<Batch> {
     let with_accumulation = |accumulation: u32| {
         let per_rank = job.global_batch / data.max(1);
-        let micro = if accumulation > 0 { per_rank / accumulation } else { 0 };
+        let micro = per_rank.checked_div(accumulation).unwrap_or(0);
         Batch::cut(job.global_batch, data, micro)
             .into_iter()
             .filter(|batch| batch.accumulation == accumulation)

@@ -106,7 +106,7 @@ fn derive(
             gib(memory.activations),
             format!("micro-batch {}, recompute {:?}, eager factor 1.10", batch.micro, layout.recompute),
         ),
-        row("logits", gib(memory.logits), "12 bytes × tokens × vocabulary / tensor".to_owned()),
+        row("logits", gib(memory.logits), "8 bytes × tokens × vocabulary / tensor".to_owned()),
         row("buffers", gib(memory.buffers), "cast copies, reduction buckets, gathered units".to_owned()),
         row("context", gib(memory.context), "CUDA 0.6 GiB, collectives 0.4 GiB".to_owned()),
         row("fragmentation", gib(memory.fragmentation), "5 % of what is live".to_owned()),
