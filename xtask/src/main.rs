@@ -2,11 +2,14 @@
 //!
 //! A command is one file with a clap `Args` struct that has `async fn run(self) -> anyhow::Result<()>`; to add one, add
 //! its file and a line to [`Command`] and to [`Command::run`].
-#![allow(clippy::print_stdout, reason = "a command line tool speaks to its user on stdout")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks to its user")]
 
+mod demo;
 mod down;
 mod interrupt;
 mod up;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -22,6 +25,8 @@ struct Cli {
 enum Command {
     /// Start a Kubernetes cluster with fake GPU nodes on this machine
     Up(up::Args),
+    /// Run the whole story on a real Kubernetes: from kubectl apply to corrected allocations
+    Demo(demo::Args),
     /// Stop a cluster that `up` started, and remove what it wrote
     Down(down::Args),
 }
@@ -30,13 +35,21 @@ impl Command {
     async fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Up(args) => args.run().await,
+            Self::Demo(args) => args.run().await,
             Self::Down(args) => args.run().await,
         }
     }
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
     let cli = Cli::parse();
-    interrupt::or_interrupted(cli.command.run()).await
+    match interrupt::or_interrupted(cli.command.run()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The chain of causes on one line, and never a backtrace: the causes say what to do.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

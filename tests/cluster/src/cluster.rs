@@ -21,16 +21,16 @@ use crate::toolchain::Tools;
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
     /// The description is wrong.
-    #[error("failed to accept the cluster's description")]
+    #[error(transparent)]
     Spec(#[from] SpecError),
     /// Processes or the folder are not as they should be.
-    #[error("failed to manage the cluster's processes")]
+    #[error(transparent)]
     Crew(#[from] CrewError),
     /// Tokens, keys or kubeconfigs were not made.
-    #[error("failed to make credentials")]
+    #[error(transparent)]
     Credentials(#[from] CredentialsError),
     /// The nodes are not there.
-    #[error("failed to bring up nodes")]
+    #[error(transparent)]
     Nodes(#[from] NodesError),
     /// No port is free.
     #[error("failed to find free ports")]

@@ -46,6 +46,8 @@ impl Components<'_> {
     pub(crate) fn apiserver(&self) -> Command {
         self.command(&self.tools.kube_apiserver, |c| {
             c.arg("--etcd-servers").arg(format!("http://127.0.0.1:{}", self.ports.etcd));
+            // Were our etcd's port taken by another cluster's etcd, nothing of that one's would be read or overwritten.
+            c.arg("--etcd-prefix").arg(format!("/plimsoll/{}/{}", std::process::id(), self.ports.apiserver));
             c.arg("--secure-port").arg(self.ports.apiserver.to_string());
             c.args(["--bind-address", "127.0.0.1", "--advertise-address", "127.0.0.1"]);
             // The `kubernetes` Service may not point at a loopback address, and no pod here has a network to reach it.
@@ -70,8 +72,10 @@ impl Components<'_> {
             c.arg("--kubeconfig").arg(kubeconfig_path(self.folder, "system:kube-controller-manager"));
             c.arg("--service-account-private-key-file").arg(self.folder.join("sa.key"));
             c.arg("--root-ca-file").arg(self.certificates().join("apiserver.crt"));
-            // No pod network, hence no node CIDRs to hand out.
-            c.args(["--controllers", "*,-nodeipam", "--secure-port", "0"]);
+            // No pod network, hence no node CIDRs to hand out; and the apiserver's self-made certificate is not a CA's,
+            // which is what the publisher of trust bundles asks for again and again.
+            let unused = "-nodeipam,-kube-apiserver-serving-clustertrustbundle-publisher-controller";
+            c.args(["--controllers", &format!("*,{unused}"), "--secure-port", "0"]);
             client_flags(c);
         })
     }

@@ -34,7 +34,7 @@ pub enum CrewError {
         source: io::Error,
     },
     /// The state file is not usable.
-    #[error("failed to keep the cluster's state")]
+    #[error(transparent)]
     State(#[from] StateError),
     /// A program did not start.
     #[error("failed to start {name}")]

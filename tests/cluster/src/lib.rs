@@ -16,7 +16,6 @@
 //! # Ok(())
 //! # }
 //! ```
-#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may end at the first surprise"))]
 
 mod cluster;
 mod components;

@@ -67,6 +67,7 @@ impl ProcessId {
         Ok(self.gone_within(KILL_BOUND))
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the end of a process that is not our child cannot be waited for")]
     fn gone_within(&self, bound: Duration) -> bool {
         let deadline = Instant::now() + bound;
         while self.is_alive() {

@@ -90,7 +90,8 @@ impl State {
 
     /// Whether anything of it still runs, or somebody is about to start it.
     pub(crate) fn is_alive(&self) -> bool {
-        self.members.iter().any(|member| member.process.is_alive()) || self.starting.as_ref().is_some_and(ProcessId::is_alive)
+        self.members.iter().any(|member| member.process.is_alive())
+            || self.starting.as_ref().is_some_and(ProcessId::is_alive)
     }
 }
 

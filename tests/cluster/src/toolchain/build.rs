@@ -53,11 +53,7 @@ const NODE_STAGES: [&str; 2] = ["fast/node-initialize.yaml", "heartbeat-with-lea
 const POLL: Duration = Duration::from_millis(200);
 
 /// Returns the module's folder in the cache, building it when it is not there.
-pub(super) async fn ensure(
-    module: &GoModule,
-    cache: &Path,
-    progress: Progress<'_>,
-) -> Result<PathBuf, BuildError> {
+pub(super) async fn ensure(module: &GoModule, cache: &Path, progress: Progress<'_>) -> Result<PathBuf, BuildError> {
     let folder = cache.join(&module.key);
     if folder.is_dir() {
         return Ok(folder);

@@ -156,6 +156,8 @@ mod tests {
     #[test]
     fn kubernetes_is_stamped_with_major_and_minor() {
         let stamp = stamp_kubernetes("v1.37.2");
-        assert!(stamp.contains("gitVersion=v1.37.2") && stamp.contains("gitMajor=1 ") && stamp.ends_with("gitMinor=37"));
+        assert!(
+            stamp.contains("gitVersion=v1.37.2") && stamp.contains("gitMajor=1 ") && stamp.ends_with("gitMinor=37")
+        );
     }
 }

@@ -1,0 +1,91 @@
+//! What came of it: GPU-seconds before and after the corrections, each job's correction and its evidence, memory, addresses.
+
+use jiff::Timestamp;
+use plimsoll_e2e::fleet::{FleetState, SystemPod};
+use plimsoll_e2e::stage::Stage;
+use plimsoll_e2e::story::{GpuSeconds, Record, STATES, acts};
+
+use super::live::Told;
+
+const MIB: f64 = (1u64 << 20) as f64;
+
+/// Prints the summary.
+pub(super) fn print(stage: &Stage, told: &Told, fleet: &FleetState) {
+    println!();
+    gpu_seconds(told);
+    corrections(&told.record);
+    memory(fleet);
+    println!("\nKubeconfig: {}", stage.cluster.kubeconfig().display());
+    for pod in fleet.of("operator").chain(fleet.of("agent").take(1)) {
+        println!("Metrics of {}: http://{}/metrics", pod.name, pod.admin);
+    }
+}
+
+fn between(told: &Told, from: Option<Timestamp>, to: Option<Timestamp>) -> GpuSeconds {
+    let inside = |at: &Timestamp| from.is_none_or(|f| *at >= f) && to.is_none_or(|t| *at <= t);
+    let mut readings = told.gpu_seconds.iter().filter(|(at, _)| inside(at));
+    let mut sum = GpuSeconds::default();
+    if let Some((_, first)) = readings.next() {
+        let last = readings.next_back().map_or(first, |(_, last)| last);
+        sum.add_since(first, last);
+    }
+    sum
+}
+
+fn gpu_seconds(told: &Told) {
+    let Some((first, last)) = told.record.corrections() else {
+        println!("Nothing was corrected.");
+        return;
+    };
+    let (before, after) = (between(told, None, Some(first)), between(told, Some(last), None));
+    println!("GPU-seconds by state       before the first correction    after the last");
+    for state in STATES {
+        println!("  {state:<22} {:>16.0} {:>26.0}", before.of(state), after.of(state));
+    }
+    let say = |sum: &GpuSeconds| match sum.headline() {
+        Some((share, coverage)) => format!("{:.0} % ({:.0} % of held time known)", 100.0 * share, 100.0 * coverage),
+        None => "unknown".to_owned(),
+    };
+    println!("  in band / known held     {:>24} {:>26}", say(&before), say(&after));
+}
+
+fn corrections(record: &Record) {
+    println!("\nWhat each job was corrected to, and on what evidence:");
+    let mut freed = 0.0;
+    for act in acts() {
+        let held: Vec<_> = record.job(act.job).iter().filter(|s| s.holds()).collect();
+        let Some(first) = held.first() else {
+            println!("  ({}) {:<16} never ran", act.letter, act.job);
+            continue;
+        };
+        println!("  ({}) {:<16} {} x {} at micro-batch {}", act.letter, act.job, first.gpus, first.class, first.micro_batch);
+        for pair in held.windows(2) {
+            let (old, new) = (pair[0], pair[1]);
+            if (old.gpus, old.micro_batch, &old.class) != (new.gpus, new.micro_batch, &new.class) {
+                println!("      -> {} x {} at micro-batch {}: {}", new.gpus, new.class, new.micro_batch, new.because);
+            }
+        }
+        let end = record.job(act.job).last().and_then(|s| s.at);
+        freed += freed_gpu_seconds(&held.iter().filter_map(|s| Some((s.at?, s.gpus))).collect::<Vec<_>>(), end);
+    }
+    println!("  GPU-hours freed against the first sizes, on this clock: {:.2}", freed / 3600.0);
+}
+
+/// GPU-seconds that a job did not hold because it was shrunk: the first size less the one held, over time.
+fn freed_gpu_seconds(held: &[(Timestamp, i32)], end: Option<Timestamp>) -> f64 {
+    let Some((_, first)) = held.first() else { return 0.0 };
+    let ends = held.iter().skip(1).map(|(at, _)| *at).chain(end);
+    held.iter().zip(ends).map(|((at, gpus), to)| f64::from((first - gpus).max(0)) * (to.as_second() - at.as_second()) as f64).sum()
+}
+
+fn memory(fleet: &FleetState) {
+    let most = |component: &str| {
+        let sizes = fleet.of(component).filter_map(SystemPod::resident_bytes);
+        let sizes: Vec<_> = sizes.map(|bytes| bytes as f64 / MIB).collect();
+        let most = sizes.iter().copied().fold(0.0, f64::max);
+        (sizes.len(), most)
+    };
+    let (operators, operator) = most("operator");
+    let (agents, agent) = most("agent");
+    println!("\nResident memory: {operators} operators, at most {operator:.1} MiB; {agents} agents, at most {agent:.1} MiB");
+}
