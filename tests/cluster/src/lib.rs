@@ -1,9 +1,9 @@
 //! A real Kubernetes control plane on this machine, for tests and demos.
 //!
 //! etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok run as ordinary processes on 127.0.0.1: no
-//! container engine, no root, no image. Nodes are fake: kwok plays their kubelet. Pods of a training job and of Plimsoll
-//! itself (labels `plimsoll.dev/job-name`, `app.kubernetes.io/part-of: plimsoll`) are scheduled but never played, so that
-//! a test can write what their containers do.
+//! container engine, no root, no image; Linux only, since /proc tells processes apart. Nodes are fake: kwok plays their
+//! kubelet. Pods of a training job and of Plimsoll itself (labels `plimsoll.dev/job-name`, `app.kubernetes.io/part-of:
+//! plimsoll`) are scheduled but never played, so that a test can write what their containers do.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

@@ -34,6 +34,14 @@ pub enum ToolchainError {
         #[source]
         source: BuildError,
     },
+    /// Somebody removed a part of what was built.
+    #[error("failed to find {name} among the built tools: remove {} and start again", cache.display())]
+    Incomplete {
+        /// The file, relative to its module's folder.
+        name: &'static str,
+        /// The folder of everything that was built.
+        cache: PathBuf,
+    },
 }
 
 /// Where the pinned tools come from and where they are built into.
@@ -99,20 +107,19 @@ impl Toolchain {
             }
             folders.push(folder);
         }
-        let find = |name: &str| -> PathBuf {
-            let holds = |folder: &&PathBuf| folder.join("bin").join(name).exists();
-            folders.iter().find(holds).map(|folder| folder.join("bin").join(name)).unwrap_or_default()
+        let find = |name: &'static str| -> Result<PathBuf, ToolchainError> {
+            let mut candidates = folders.iter().map(|folder| folder.join(name));
+            candidates.find(|path| path.exists()).ok_or(ToolchainError::Incomplete { name, cache: self.cache.clone() })
         };
-        let stages = |folder: &&PathBuf| folder.join(build::STAGES).is_dir();
         Ok(Tools {
-            kube_apiserver: find("kube-apiserver"),
-            kube_controller_manager: find("kube-controller-manager"),
-            kube_scheduler: find("kube-scheduler"),
-            kubectl: find("kubectl"),
-            etcd: find("etcd"),
-            kwok: find("kwok"),
-            helm: find("helm"),
-            kwok_stages: folders.iter().find(stages).map(|folder| folder.join(build::STAGES)).unwrap_or_default(),
+            kube_apiserver: find("bin/kube-apiserver")?,
+            kube_controller_manager: find("bin/kube-controller-manager")?,
+            kube_scheduler: find("bin/kube-scheduler")?,
+            kubectl: find("bin/kubectl")?,
+            etcd: find("bin/etcd")?,
+            kwok: find("bin/kwok")?,
+            helm: find("bin/helm")?,
+            kwok_stages: find(build::STAGES)?,
             kubernetes_version,
         })
     }
