@@ -1,1 +1,27 @@
 //! Kubernetes objects to a scheduling Snapshot, without a client.
+//!
+//! Everything here is a pure function of the objects that it is given and of `now`: the operator, the command line and
+//! the tests build the same [`Snapshot`](plimsoll_scheduling::Snapshot) from the same objects.
+//!
+//! - [`template`] reads a job's raw pod template once; [`needs`] says what such a pod asks of a node.
+//! - [`nodes`] says which class each node is of, whether it is open, and what others hold of it.
+//! - [`snapshot()`] puts classes, nodes, queues and jobs together.
+//! - [`window`] says how busy a job's devices were; [`evidence`] carries what was learned between the API and sizing.
+//! - [`quantity`] and [`requests`] count as the kube-scheduler counts.
+
+mod allocation;
+pub mod evidence;
+pub mod needs;
+pub mod nodes;
+pub mod quantity;
+mod queues;
+pub mod requests;
+mod snapshot;
+pub mod template;
+pub mod window;
+
+pub use allocation::{current, pod_name};
+pub use queues::admits_priority_class;
+pub use snapshot::{Objects, Planned, class_resources, snapshot};
+pub use template::{TemplateError, TemplateView};
+pub use window::{Coverage, WindowRules, coverage};
