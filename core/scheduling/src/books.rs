@@ -1,0 +1,168 @@
+//! Who holds what: rooms on nodes and devices per queue, as they are now and as they will be.
+
+use std::collections::BTreeMap;
+
+use plimsoll_menu::{ClassName, Shape};
+
+use crate::amounts::Amounts;
+use crate::cluster::Cluster;
+use crate::{Job, Queue, Standing};
+
+/// What a job takes: on each node, and of each class.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Footprint<'a> {
+    pub(crate) pods: BTreeMap<usize, Amounts>,
+    gpus: BTreeMap<&'a ClassName, i64>,
+}
+
+impl<'a> Footprint<'a> {
+    /// A gang of `job` in this shape on these nodes.
+    pub(crate) fn new(job: &Job, shape: &'a Shape, nodes: impl IntoIterator<Item = usize>) -> Self {
+        let pod = Amounts::of_pod(&job.needs, shape.gpus_per_pod);
+        Self {
+            pods: nodes.into_iter().map(|node| (node, pod)).collect(),
+            gpus: [(&shape.class, i64::from(shape.gpus()))].into(),
+        }
+    }
+
+    /// A gang on nodes by name; those that the snapshot does not know have no room to take.
+    pub(crate) fn named(cluster: &Cluster<'_>, job: &Job, shape: &'a Shape, nodes: &[String]) -> Self {
+        Self::new(job, shape, nodes.iter().filter_map(|name| cluster.node(name)))
+    }
+
+    /// What must be kept while one gang gives its devices back and the other waits for them. A job has one pod on a node
+    /// at any time, so the larger of the two is enough there.
+    pub(crate) fn or(&self, other: &Self) -> Self {
+        let mut both = self.clone();
+        for (&node, &pod) in &other.pods {
+            both.pods.entry(node).and_modify(|own| *own = own.max(pod)).or_insert(pod);
+        }
+        for (&class, &gpus) in &other.gpus {
+            both.gpus.entry(class).and_modify(|own| *own = gpus.max(*own)).or_insert(gpus);
+        }
+        both
+    }
+}
+
+/// One state of the cluster.
+#[derive(Clone)]
+pub(crate) struct Ledger<'a> {
+    /// What is left on each node.
+    pub(crate) rooms: Vec<Amounts>,
+    /// Devices that the jobs of a queue hold.
+    held: BTreeMap<(&'a str, &'a ClassName), i64>,
+}
+
+impl<'a> Ledger<'a> {
+    fn empty(cluster: &Cluster<'a>) -> Self {
+        let room = |node| Amounts::offered(node).minus(Amounts::held_by_others(node));
+        Self { rooms: cluster.nodes.iter().map(|node| room(node)).collect(), held: BTreeMap::new() }
+    }
+
+    pub(crate) fn charge(&mut self, queue: &'a str, footprint: &Footprint<'a>) {
+        for (&node, &pod) in &footprint.pods {
+            self.rooms[node] = self.rooms[node].minus(pod);
+        }
+        for (&class, &gpus) in &footprint.gpus {
+            *self.held.entry((queue, class)).or_default() += gpus;
+        }
+    }
+
+    pub(crate) fn release(&mut self, queue: &'a str, footprint: &Footprint<'a>) {
+        for (&node, &pod) in &footprint.pods {
+            self.rooms[node] = self.rooms[node].plus(pod);
+        }
+        for (&class, &gpus) in &footprint.gpus {
+            *self.held.entry((queue, class)).or_default() -= gpus;
+        }
+    }
+
+    /// Devices of a class that a queue holds.
+    pub(crate) fn held(&self, queue: &'a str, class: &'a ClassName) -> u32 {
+        u32::try_from(self.held.get(&(queue, class)).copied().unwrap_or(0)).unwrap_or(0)
+    }
+
+    /// Whether a queue may hold this many more devices of a class.
+    pub(crate) fn quota_allows(&self, queue: &'a Queue, class: &'a ClassName, gpus: u32) -> bool {
+        limit(queue, class).is_none_or(|limit| self.held(&queue.name, class).saturating_add(gpus) <= limit)
+    }
+
+    /// Devices of a class that are free on open nodes.
+    pub(crate) fn free(&self, cluster: &Cluster<'_>, class: &ClassName) -> u32 {
+        let open = cluster.of_class(class).iter().filter(|&&index| cluster.nodes[index].open);
+        open.map(|&index| u32::try_from(self.rooms[index].gpus).unwrap_or(0)).sum()
+    }
+}
+
+/// Devices of a class that a queue may hold at once; `None` without a limit.
+pub(crate) fn limit(queue: &Queue, class: &ClassName) -> Option<u32> {
+    queue.nominal.as_ref().map(|nominal| nominal.get(class).copied().unwrap_or(0))
+}
+
+/// Two states of the cluster: now, and once all that is leaving has left.
+///
+/// What starts is charged to both. What is kept for a job that waits is charged to the future alone: a later job must fit
+/// both, so it may use what the earlier one cannot use now or then, but not what its wait would end with.
+pub(crate) struct Books<'a> {
+    pub(crate) now: Ledger<'a>,
+    pub(crate) future: Ledger<'a>,
+    coming: BTreeMap<&'a ClassName, i64>,
+}
+
+impl<'a> Books<'a> {
+    /// What jobs hold already.
+    pub(crate) fn open(cluster: &Cluster<'a>) -> Self {
+        let empty = Ledger::empty(cluster);
+        let mut books = Self { now: empty.clone(), future: empty, coming: BTreeMap::new() };
+        for &job in &cluster.jobs {
+            let queue = job.queue.as_str();
+            match &job.standing {
+                Standing::Held { .. } | Standing::Waiting => {}
+                Standing::Placed(allocation) => {
+                    let held = Footprint::named(cluster, job, &allocation.shape, &allocation.nodes);
+                    books.start(queue, &held);
+                }
+                Standing::Leaving(allocation) => {
+                    let held = Footprint::named(cluster, job, &allocation.shape, &allocation.nodes);
+                    books.now.charge(queue, &held);
+                    books.count_coming(cluster, &held, &Footprint::default());
+                }
+                Standing::Moving { from, to } => {
+                    let from = Footprint::named(cluster, job, &from.shape, &from.nodes);
+                    let to = Footprint::named(cluster, job, &to.shape, &to.nodes);
+                    books.now.charge(queue, &from.or(&to));
+                    books.future.charge(queue, &to);
+                    books.count_coming(cluster, &from, &to);
+                }
+            }
+        }
+        books
+    }
+
+    /// A gang starts.
+    pub(crate) fn start(&mut self, queue: &'a str, footprint: &Footprint<'a>) {
+        self.now.charge(queue, footprint);
+        self.future.charge(queue, footprint);
+    }
+
+    /// A gang takes another's place in both states; the old one's devices are not free yet.
+    pub(crate) fn replace(&mut self, cluster: &Cluster<'a>, queue: &'a str, from: &Footprint<'a>, to: &Footprint<'a>) {
+        self.now.release(queue, from);
+        self.now.charge(queue, &from.or(to));
+        self.future.release(queue, from);
+        self.future.charge(queue, to);
+        self.count_coming(cluster, from, to);
+    }
+
+    /// Devices of a class that will be given back.
+    pub(crate) fn coming(&self, class: &ClassName) -> u32 {
+        u32::try_from(self.coming.get(class).copied().unwrap_or(0)).unwrap_or(0)
+    }
+
+    fn count_coming(&mut self, cluster: &Cluster<'a>, from: &Footprint<'a>, to: &Footprint<'a>) {
+        for (node, pod) in &from.pods {
+            let kept = to.pods.get(node).map_or(0, |pod| pod.gpus);
+            *self.coming.entry(&cluster.nodes[*node].class).or_default() += (pod.gpus - kept).max(0);
+        }
+    }
+}

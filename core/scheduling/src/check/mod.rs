@@ -1,0 +1,188 @@
+//! Whether a plan is lawful: an inspector that shares no code with the planner, only the types.
+//!
+//! It counts everything again, slowly and plainly, and states laws instead of steps: nothing over-committed, gangs whole,
+//! nobody moved against its will, every refusal unavoidable, nobody overtaken.
+
+mod decisions;
+mod fits;
+mod refusals;
+mod world;
+
+use jiff::Timestamp;
+use plimsoll_menu::ClassName;
+
+use crate::{JobKey, Plan, Reason, Snapshot};
+use world::World;
+
+/// A law that a plan breaks.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// A job has no decision, or several.
+    #[error("{job} has {decisions} decisions instead of one")]
+    NotDecidedOnce {
+        /// Which job.
+        job: JobKey,
+        /// How many.
+        decisions: usize,
+    },
+    /// A decision about a job that the snapshot does not know.
+    #[error("{job} is decided on, but not in the snapshot")]
+    UnknownJob {
+        /// Which job.
+        job: JobKey,
+    },
+    /// An action that does not go with where the job stands.
+    #[error("{job} stands as {standing}, and cannot {action}")]
+    WrongAction {
+        /// Which job.
+        job: JobKey,
+        /// Where it stands.
+        standing: &'static str,
+        /// What was decided.
+        action: &'static str,
+    },
+    /// A candidate that its menu does not offer.
+    #[error("{job} gets a candidate that is not on its menu")]
+    NotOnMenu {
+        /// Which job.
+        job: JobKey,
+    },
+    /// A gang without a node of its own for each pod.
+    #[error("{job} has {pods} pods and {nodes} distinct nodes")]
+    GangTorn {
+        /// Which job.
+        job: JobKey,
+        /// Pods of the shape.
+        pods: u32,
+        /// Distinct nodes.
+        nodes: usize,
+    },
+    /// A node that the job's pods may not use.
+    #[error("{job} may not use node {node}: {why}")]
+    NodeUnfit {
+        /// Which job.
+        job: JobKey,
+        /// Which node.
+        node: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// The plan puts more on a node than it offers.
+    #[error("node {node} is promised {promised} of {offered} {resource}")]
+    OverCommitted {
+        /// Which node.
+        node: String,
+        /// Of what.
+        resource: &'static str,
+        /// What it is to hold.
+        promised: i128,
+        /// What it offers.
+        offered: i128,
+    },
+    /// The plan gives a queue more than it may hold.
+    #[error("queue {queue} is promised {promised} of {limit} {class} GPUs")]
+    OverQuota {
+        /// Which queue.
+        queue: String,
+        /// Of which class.
+        class: ClassName,
+        /// What it is to hold.
+        promised: i128,
+        /// What it may hold.
+        limit: u32,
+    },
+    /// A job is started that its queue does not admit.
+    #[error("{job} starts, but queue {queue} does not admit it")]
+    NotAdmitted {
+        /// Which job.
+        job: JobKey,
+        /// Its queue.
+        queue: String,
+    },
+    /// A move that the job or the rules forbid.
+    #[error("{job} may not be moved: {why}")]
+    MoveForbidden {
+        /// Which job.
+        job: JobKey,
+        /// What forbids it.
+        why: &'static str,
+    },
+    /// A move takes devices of a class that somebody waits for.
+    #[error("{job} is moved to {class} GPUs that {waits} waits for")]
+    MoveOvertakes {
+        /// Which job is moved.
+        job: JobKey,
+        /// Which job waits.
+        waits: JobKey,
+        /// Of which class.
+        class: ClassName,
+    },
+    /// A reason that the numbers do not bear out.
+    #[error("{job} waits as {said} instead of {expected}")]
+    WrongReason {
+        /// Which job.
+        job: JobKey,
+        /// The reason given.
+        said: Reason,
+        /// The reason that holds.
+        expected: Reason,
+    },
+    /// Numbers that are not those of the cluster.
+    #[error("{job} waits with {said} {what}, but it is {expected}")]
+    WrongNumber {
+        /// Which job.
+        job: JobKey,
+        /// Which number.
+        what: &'static str,
+        /// The number given.
+        said: u32,
+        /// The number that holds.
+        expected: u32,
+    },
+    /// A job waits though it could start, and no job ahead of it is promised what it needs.
+    #[error("{job} waits though {gpus} {class} GPUs could be had")]
+    NeedlessWait {
+        /// Which job.
+        job: JobKey,
+        /// Devices that it could have.
+        gpus: u32,
+        /// Of which class.
+        class: ClassName,
+    },
+    /// A job starts with less than the best that it could have.
+    #[error("{job} starts with a less preferred candidate though {gpus} {class} GPUs could be had")]
+    LessPreferred {
+        /// Which job.
+        job: JobKey,
+        /// Devices that it could have.
+        gpus: u32,
+        /// Of which class.
+        class: ClassName,
+    },
+    /// A job starts with a candidate that is not worth taking, or not possible.
+    #[error("{job} starts with a candidate that it should not take")]
+    NotWorthTaking {
+        /// Which job.
+        job: JobKey,
+    },
+}
+
+/// Every law that the plan breaks; empty when it is lawful.
+pub fn check(snapshot: &Snapshot, plan: &Plan, now: Timestamp) -> Vec<Violation> {
+    let mut violations = decisions::once_each(snapshot, plan);
+    if !violations.is_empty() {
+        // Nothing else can be counted.
+        return violations;
+    }
+    let world = World::new(snapshot, plan);
+    for (job, action) in world.pairs() {
+        violations.extend(decisions::goes_with_standing(job, action));
+        violations.extend(decisions::gang_is_whole(&world, job, action));
+        violations.extend(decisions::move_is_allowed(&world, job, action, now));
+        violations.extend(refusals::start_is_best(&world, job, action));
+        violations.extend(refusals::wait_is_due(&world, job, action));
+    }
+    violations.extend(world.over_committed());
+    violations.extend(world.over_quota());
+    violations
+}

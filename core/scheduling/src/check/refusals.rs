@@ -1,0 +1,154 @@
+//! Laws of waiting: every refusal was unavoidable, for the reason given, and nobody was overtaken.
+
+use plimsoll_menu::Candidate;
+
+use super::Violation;
+use super::fits::{nodes_that_could_fit, nodes_that_fit};
+use super::world::{Count, Totals, World, goes_before, quota};
+use crate::{Action, Job, Reason, Standing};
+
+/// Candidates that can run some day, and are worth taking now; the most preferred first.
+pub(super) fn takeable<'a>(world: &World<'_>, job: &'a Job) -> Vec<&'a Candidate> {
+    let Some(queue) = world.queue(&job.queue) else { return Vec::new() };
+    if queue.namespaces.as_ref().is_some_and(|namespaces| !namespaces.contains(&job.key.namespace)) {
+        return Vec::new();
+    }
+    let mut taken: Vec<&Candidate> = Vec::new();
+    for candidate in &job.menu.candidates {
+        let possible = quota(queue, &candidate.shape.class).is_none_or(|limit| candidate.shape.gpus() <= limit)
+            && nodes_that_could_fit(world, job, &candidate.shape) >= candidate.shape.pods;
+        let best = taken.first().map(|best| best.predicted.step_seconds);
+        if possible && best.is_none_or(|best| candidate.predicted.step_seconds <= 2.0 * best) {
+            taken.push(candidate);
+        }
+    }
+    taken
+}
+
+/// Whether quota and nodes have room for a candidate beside these totals.
+fn has_room(world: &World<'_>, totals: &Totals<'_>, job: &Job, candidate: &Candidate) -> bool {
+    let shape = &candidate.shape;
+    let held = totals.queues.get(&(job.queue.as_str(), &shape.class)).copied().unwrap_or(0);
+    let limit = world.queue(&job.queue).and_then(|queue| quota(queue, &shape.class));
+    limit.is_none_or(|limit| held + i128::from(shape.gpus()) <= i128::from(limit))
+        && nodes_that_fit(world, totals, job, shape) >= shape.pods
+}
+
+/// What there was when a job had its turn: without it, without what started behind it, without moves.
+fn at_its_turn<'a>(world: &World<'a>, job: &Job) -> Totals<'a> {
+    world.totals(|other, action| match action {
+        Action::Start { .. } if other.key == job.key || goes_before(job, other) => Count::Nothing,
+        Action::Move { .. } => Count::Before,
+        _ => Count::Both,
+    })
+}
+
+/// Whether a job ahead of this one waits for something that is coming back.
+fn somebody_ahead_is_promised(world: &World<'_>, job: &Job) -> bool {
+    let coming = world.pairs().any(|(other, action)| {
+        matches!(other.standing, Standing::Leaving(_) | Standing::Moving { .. })
+            || matches!(action, Action::Move { .. })
+    });
+    coming
+        && world.pairs().any(|(ahead, action)| {
+            let waits = ahead.standing == Standing::Waiting && matches!(action, Action::Wait { .. });
+            waits && goes_before(ahead, job) && {
+                let later = world.totals(|other, action| match action {
+                    Action::Start { .. } if goes_before(ahead, other) => Count::Nothing,
+                    _ => Count::After,
+                });
+                takeable(world, ahead).into_iter().any(|candidate| has_room(world, &later, ahead, candidate))
+            }
+        })
+}
+
+/// What starts is admitted, worth taking, and the best that could be had.
+pub(super) fn start_is_best(world: &World<'_>, job: &Job, action: &Action) -> Option<Violation> {
+    let Action::Start { candidate, .. } = action else { return None };
+    let key = job.key.clone();
+    let queue = world.queue(&job.queue);
+    if queue.is_none_or(|queue| queue.namespaces.as_ref().is_some_and(|admitted| !admitted.contains(&key.namespace))) {
+        return Some(Violation::NotAdmitted { job: key, queue: job.queue.clone() });
+    }
+    let takeable = takeable(world, job);
+    let Some(taken) = takeable.iter().position(|other| *other == candidate) else {
+        return Some(Violation::NotWorthTaking { job: key });
+    };
+    let totals = at_its_turn(world, job);
+    let better = takeable[..taken].iter().find(|other| has_room(world, &totals, job, other))?;
+    let (gpus, class) = (better.shape.gpus(), better.shape.class.clone());
+    (!somebody_ahead_is_promised(world, job)).then_some(Violation::LessPreferred { job: key, gpus, class })
+}
+
+/// Who waits has to, for the reason and with the numbers given.
+pub(super) fn wait_is_due(world: &World<'_>, job: &Job, action: &Action) -> Vec<Violation> {
+    let Action::Wait { reason: said, numbers, .. } = action else { return Vec::new() };
+    if job.standing != Standing::Waiting {
+        return Vec::new();
+    }
+    let mut violations = Vec::new();
+    let left = world.totals(|_, _| Count::Both);
+    let takeable = takeable(world, job);
+
+    let expected = reason(world, &left, job, takeable.first().copied());
+    if *said != expected {
+        violations.push(Violation::WrongReason { job: job.key.clone(), said: *said, expected });
+    }
+    if let Some(preferred) = takeable.first() {
+        let numbers = [
+            ("GPUs needed", numbers.needs_gpus, preferred.shape.gpus()),
+            ("nodes that fit", numbers.nodes_that_fit, nodes_that_fit(world, &left, job, &preferred.shape)),
+            ("GPUs free", numbers.free_gpus, free(world, &left, preferred)),
+        ];
+        let wrong = numbers.into_iter().filter(|(_, said, expected)| said != expected);
+        violations.extend(wrong.map(|(what, said, expected)| Violation::WrongNumber {
+            job: job.key.clone(),
+            what,
+            said,
+            expected,
+        }));
+    }
+    let totals = at_its_turn(world, job);
+    let had = takeable.into_iter().find(|candidate| has_room(world, &totals, job, candidate));
+    if let Some(candidate) = had
+        && !somebody_ahead_is_promised(world, job)
+    {
+        let (gpus, class) = (candidate.shape.gpus(), candidate.shape.class.clone());
+        violations.push(Violation::NeedlessWait { job: job.key.clone(), gpus, class });
+    }
+    violations
+}
+
+/// The first reason of the closed list that holds.
+fn reason(world: &World<'_>, left: &Totals<'_>, job: &Job, preferred: Option<&Candidate>) -> Reason {
+    let Some(queue) = world.queue(&job.queue) else { return Reason::QueueMissing };
+    if queue.namespaces.as_ref().is_some_and(|namespaces| !namespaces.contains(&job.key.namespace)) {
+        return Reason::QueueForbidden;
+    }
+    let Some(preferred) = preferred else {
+        let exceeds = |candidate: &Candidate| {
+            quota(queue, &candidate.shape.class).is_some_and(|limit| candidate.shape.gpus() > limit)
+        };
+        return match job.menu.candidates.as_slice() {
+            [] => Reason::NoFeasibleSize,
+            candidates if candidates.iter().any(exceeds) => Reason::ExceedsQuota,
+            _ => Reason::ExceedsCluster,
+        };
+    };
+    let shape = &preferred.shape;
+    let held = left.queues.get(&(job.queue.as_str(), &shape.class)).copied().unwrap_or(0);
+    if quota(queue, &shape.class).is_some_and(|limit| held + i128::from(shape.gpus()) > i128::from(limit)) {
+        return Reason::WaitingForQuota;
+    }
+    let fits = nodes_that_fit(world, left, job, shape) >= shape.pods;
+    if !fits && free(world, left, preferred) >= shape.gpus() {
+        return Reason::WaitingForNodes;
+    }
+    Reason::WaitingForCapacity
+}
+
+/// Devices of the candidate's class that are free on open nodes.
+fn free(world: &World<'_>, totals: &Totals<'_>, candidate: &Candidate) -> u32 {
+    let nodes = world.nodes.iter().filter(|(_, node)| node.open && node.class == candidate.shape.class);
+    nodes.map(|(name, node)| u32::try_from(i128::from(node.gpus) - totals.nodes[name][0]).unwrap_or(0)).sum()
+}

@@ -1,0 +1,104 @@
+//! The snapshot, indexed and in a total order, so that nothing below depends on the order of its lists.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use plimsoll_menu::{ClassName, Shape};
+
+use crate::admits::admits;
+use crate::amounts::Amounts;
+use crate::{Class, Job, JobKey, Node, Queue, Snapshot};
+
+/// The snapshot, indexed.
+pub(crate) struct Cluster<'a> {
+    /// By name.
+    pub(crate) nodes: Vec<&'a Node>,
+    /// In the order in which they are looked at.
+    pub(crate) jobs: Vec<&'a Job>,
+    queues: BTreeMap<&'a str, &'a Queue>,
+    classes: BTreeMap<&'a ClassName, &'a Class>,
+    by_name: BTreeMap<&'a str, usize>,
+    by_class: BTreeMap<&'a ClassName, Vec<usize>>,
+}
+
+impl<'a> Cluster<'a> {
+    pub(crate) fn new(snapshot: &'a Snapshot) -> Self {
+        let Snapshot { classes, nodes, queues, jobs, moves: _ } = snapshot;
+        let mut nodes: Vec<&Node> = nodes.iter().collect();
+        nodes.sort_by_key(|node| &node.name);
+        let mut jobs: Vec<&Job> = jobs.iter().collect();
+        jobs.sort_by_key(|job| turn(job));
+        let mut by_class: BTreeMap<&ClassName, Vec<usize>> = BTreeMap::new();
+        for (index, node) in nodes.iter().enumerate() {
+            by_class.entry(&node.class).or_default().push(index);
+        }
+        Self {
+            by_name: nodes.iter().enumerate().map(|(index, node)| (node.name.as_str(), index)).collect(),
+            by_class,
+            queues: queues.iter().map(|queue| (queue.name.as_str(), queue)).collect(),
+            classes: classes.iter().map(|class| (&class.name, class)).collect(),
+            nodes,
+            jobs,
+        }
+    }
+
+    pub(crate) fn queue(&self, name: &str) -> Option<&'a Queue> {
+        self.queues.get(name).copied()
+    }
+
+    pub(crate) fn class(&self, name: &ClassName) -> Option<&'a Class> {
+        self.classes.get(name).copied()
+    }
+
+    pub(crate) fn node(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+
+    /// Nodes of a class, by name.
+    pub(crate) fn of_class(&self, class: &ClassName) -> &[usize] {
+        self.by_class.get(class).map_or(&[], Vec::as_slice)
+    }
+
+    /// Devices of a class in all.
+    pub(crate) fn gpus_of_class(&self, class: &ClassName) -> u32 {
+        self.of_class(class).iter().map(|&index| self.nodes[index].gpus).sum()
+    }
+}
+
+/// When a job has its turn: higher priority first, then earlier arrival, then smaller UID; the key breaks the ties of
+/// objects that share a UID, which the apiserver does not allow.
+pub(crate) fn turn(job: &Job) -> (Reverse<i32>, Timestamp, &str, &JobKey) {
+    (Reverse(job.priority), job.arrival, &job.uid, &job.key)
+}
+
+/// The nodes that the pods of one job may use, whatever is free there; worked out once per class.
+pub(crate) struct Usable<'c, 'a> {
+    cluster: &'c Cluster<'a>,
+    job: &'a Job,
+    by_class: BTreeMap<&'a ClassName, Vec<usize>>,
+}
+
+impl<'c, 'a> Usable<'c, 'a> {
+    pub(crate) fn new(cluster: &'c Cluster<'a>, job: &'a Job) -> Self {
+        Self { cluster, job, by_class: BTreeMap::new() }
+    }
+
+    /// By name, closed nodes too.
+    pub(crate) fn of_class(&mut self, class: &'a ClassName) -> &[usize] {
+        let Self { cluster, job, by_class } = self;
+        by_class.entry(class).or_insert_with(|| {
+            let nodes = cluster.of_class(class).iter().copied();
+            nodes.filter(|&index| admits(cluster.nodes[index], &job.needs)).collect()
+        })
+    }
+
+    /// How many nodes could hold a pod of this shape if nobody else were there, closed nodes too: they may open again.
+    pub(crate) fn that_could_hold(&mut self, shape: &'a Shape) -> u32 {
+        let pod = Amounts::of_pod(&self.job.needs, shape.gpus_per_pod);
+        let cluster = self.cluster;
+        let usable = self.of_class(&shape.class);
+        let count = usable.iter().filter(|&&index| pod.fits_in(&Amounts::offered(cluster.nodes[index]))).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+}

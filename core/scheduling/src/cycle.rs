@@ -1,0 +1,61 @@
+//! The cycle: from a snapshot to a plan in named steps.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::books::Books;
+use crate::cluster::Cluster;
+use crate::moves::{self, Reach};
+use crate::start::{self, Waiter};
+use crate::{Action, Decision, JobKey, Plan, Snapshot, Standing};
+
+/// Decides what happens to every job of the snapshot.
+pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
+    let rules = &snapshot.moves;
+    // 1. Index the snapshot, and account for what is held.
+    let cluster = Cluster::new(snapshot);
+    let mut books = Books::open(&cluster);
+    let mut actions: BTreeMap<&JobKey, Action> = BTreeMap::new();
+
+    // 2. Move what can do better within its own devices.
+    moves::decide(&cluster, &mut books, rules, now, Reach::WithinHeld, &mut actions);
+
+    // 3. Start what waits, in turn.
+    let mut waiters = start::start(&cluster, &mut books, &mut actions);
+
+    // 4. Move what can do better elsewhere, with what nobody waits for.
+    let wanted: BTreeSet<_> = waiters.iter().flat_map(Waiter::wants).collect();
+    moves::decide(&cluster, &mut books, rules, now, Reach::Anywhere { wanted: &wanted }, &mut actions);
+
+    // 5. Say why the others wait, against what is left.
+    let mut waiting: BTreeMap<&str, u32> = BTreeMap::new();
+    for waiter in &waiters {
+        *waiting.entry(&waiter.job.queue).or_default() += 1;
+    }
+    let mut position: BTreeMap<&str, u32> = BTreeMap::new();
+    for waiter in &mut waiters {
+        let queue = waiter.job.queue.as_str();
+        let place = position.entry(queue).or_default();
+        *place += 1;
+        let all = waiting.get(queue).copied().unwrap_or(0);
+        actions.insert(&waiter.job.key, waiter.explain(&cluster, &books, *place, all));
+    }
+
+    // 6. Everything else stays as it is.
+    let mut decisions: Vec<Decision> = cluster
+        .jobs
+        .iter()
+        .map(|job| {
+            let action = match &job.standing {
+                Standing::Held { reason, message } => {
+                    Action::Wait { reason: *reason, numbers: Default::default(), message: message.clone() }
+                }
+                _ => actions.remove(&job.key).unwrap_or(Action::Keep),
+            };
+            Decision { job: job.key.clone(), action }
+        })
+        .collect();
+    decisions.sort_by(|a, b| a.job.cmp(&b.job));
+    Plan { decisions }
+}

@@ -1,0 +1,98 @@
+//! Which candidates of its menu a waiting job may take, whatever is free now.
+
+use plimsoll_menu::Candidate;
+
+use crate::books::limit;
+use crate::cluster::{Cluster, Usable};
+use crate::words::count;
+use crate::{Job, Queue, Reason};
+
+/// A job takes a less preferred candidate now rather than wait for the preferred one if its steps are at most this much
+/// longer. The wait is unknown and a step is not: at twice the time, a job that would have waited for as long as it runs
+/// loses nothing. A job that waits for better stays at the head of the line.
+const WORTH_TAKING: f64 = 2.0;
+
+/// What a waiting job may do.
+pub(crate) enum Options<'a> {
+    /// Take one of these, the most preferred first; never empty.
+    Some {
+        /// Its queue.
+        queue: &'a Queue,
+        /// The most preferred one that can run some day.
+        preferred: &'a Candidate,
+        /// All that it may take, `preferred` included.
+        takeable: Vec<&'a Candidate>,
+    },
+    /// Nothing, until the job, its queue or the cluster changes.
+    None {
+        /// Why.
+        reason: Reason,
+        /// The candidate that shows it, if one does.
+        candidate: Option<&'a Candidate>,
+        /// One sentence with the numbers behind it.
+        message: String,
+    },
+}
+
+impl<'a> Options<'a> {
+    pub(crate) fn of(cluster: &Cluster<'a>, job: &'a Job, usable: &mut Usable<'_, 'a>) -> Self {
+        let none = |reason, message| Self::None { reason, candidate: None, message };
+        let Some(queue) = cluster.queue(&job.queue) else {
+            return none(Reason::QueueMissing, format!("queue {} does not exist", job.queue));
+        };
+        let namespace = &job.key.namespace;
+        if queue.namespaces.as_ref().is_some_and(|admitted| !admitted.contains(namespace)) {
+            let message = format!("queue {} does not admit namespace {namespace}", queue.name);
+            return none(Reason::QueueForbidden, message);
+        }
+        if job.menu.candidates.is_empty() {
+            let known = job.menu.rejected.first().map(|rejection| rejection.message.clone());
+            let message = known.unwrap_or_else(|| "no size within its limits fits an allowed class".into());
+            return none(Reason::NoFeasibleSize, message);
+        }
+        let mut obstacles = Vec::new();
+        let mut possible = Vec::new();
+        for candidate in &job.menu.candidates {
+            match never(cluster, queue, candidate, usable) {
+                Some((reason, message)) => obstacles.push((reason, candidate, message)),
+                None => possible.push(candidate),
+            }
+        }
+        if let Some(&preferred) = possible.first() {
+            let longest = preferred.predicted.step_seconds * WORTH_TAKING;
+            possible
+                .retain(|candidate| std::ptr::eq(*candidate, preferred) || candidate.predicted.step_seconds <= longest);
+            return Self::Some { queue, preferred, takeable: possible };
+        }
+        // The earliest reason in the list wins, and of those the most preferred candidate.
+        match obstacles.into_iter().min_by_key(|(reason, ..)| *reason) {
+            Some((reason, candidate, message)) => Self::None { reason, candidate: Some(candidate), message },
+            None => none(Reason::NoFeasibleSize, "its menu is empty".into()),
+        }
+    }
+}
+
+/// Why a candidate can never run, if it cannot.
+fn never<'a>(
+    cluster: &Cluster<'a>,
+    queue: &Queue,
+    candidate: &'a Candidate,
+    usable: &mut Usable<'_, 'a>,
+) -> Option<(Reason, String)> {
+    let shape = &candidate.shape;
+    let class = &shape.class;
+    match limit(queue, class) {
+        Some(0) => return Some((Reason::ExceedsQuota, format!("queue {} has no quota for class {class}", queue.name))),
+        Some(limit) if shape.gpus() > limit => {
+            let needs = count(shape.gpus(), &format!("{class} GPU"));
+            return Some((Reason::ExceedsQuota, format!("needs {needs}; queue {} may hold {limit}", queue.name)));
+        }
+        _ => {}
+    }
+    let nodes = usable.that_could_hold(shape);
+    (nodes < shape.pods).then(|| {
+        let all = count(cluster.gpus_of_class(class), &format!("{class} GPU"));
+        let needs = crate::words::gang(shape, "");
+        (Reason::ExceedsCluster, format!("needs {needs}; its pods may use {nodes} such nodes in a cluster of {all}"))
+    })
+}

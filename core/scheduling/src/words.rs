@@ -1,0 +1,79 @@
+//! Sentences for people: what a job needs, and what is there.
+
+use std::fmt::Write;
+
+use plimsoll_menu::Shape;
+
+use crate::{Reason, WaitNumbers};
+
+/// A number of things: `1 node`, `2 nodes`.
+pub(crate) fn count(number: u32, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
+/// A gang: `8 nodes with 4 free t4 GPUs each (32 GPUs)`. `free` is `free ` or empty.
+pub(crate) fn gang(shape: &Shape, free: &str) -> String {
+    let each = count(shape.gpus_per_pod, &format!("{free}{} GPU", shape.class));
+    match shape.pods {
+        1 => format!("1 node with {each}"),
+        pods => format!("{} with {each} each ({} GPUs)", count(pods, "node"), shape.gpus()),
+    }
+}
+
+/// What a message says besides the numbers.
+#[derive(Default)]
+pub(crate) struct Aside<'a> {
+    /// Nodes with enough free devices that its pods cannot use for another reason.
+    pub(crate) otherwise_unfit: u32,
+    /// Nodes of the class that are closed.
+    pub(crate) closed: u32,
+    /// Why the first of them is.
+    pub(crate) closed_because: &'a str,
+    /// The job that free devices are kept for.
+    pub(crate) kept_for: Option<String>,
+}
+
+/// Why a job waits for quota, nodes or capacity.
+pub(crate) fn waiting(reason: Reason, shape: &Shape, queue: &str, numbers: &WaitNumbers, aside: &Aside<'_>) -> String {
+    let mut message = format!("needs {}", gang(shape, "free "));
+    let class = &shape.class;
+    if reason == Reason::WaitingForQuota {
+        message = format!("needs {}", count(shape.gpus(), &format!("{class} GPU")));
+        let limit = numbers.queue_limit.map_or_else(|| "any number".into(), |limit| limit.to_string());
+        add(&mut message, format_args!("; queue {queue} holds {} of {limit}", numbers.queue_held));
+    } else {
+        let nodes = count(numbers.nodes_that_fit, "such node");
+        let gpus = count(numbers.free_gpus, "GPU");
+        add(&mut message, format_args!("; {nodes}, {gpus} free of {}", numbers.cluster_gpus));
+    }
+    let Aside { otherwise_unfit, closed, closed_because, kept_for } = aside;
+    if let Some(job) = kept_for {
+        add(&mut message, format_args!("; kept for {job}, which is ahead"));
+    }
+    if numbers.coming_gpus > 0 {
+        let verb = if numbers.coming_gpus == 1 { "is" } else { "are" };
+        add(&mut message, format_args!("; {} {verb} coming back", count(numbers.coming_gpus, "more GPU")));
+    }
+    if reason == Reason::WaitingForQuota {
+        return message;
+    }
+    if *otherwise_unfit > 0 {
+        let nodes = count(*otherwise_unfit, "more node");
+        let verb = if *otherwise_unfit == 1 { "has" } else { "have" };
+        add(
+            &mut message,
+            format_args!("; {nodes} {verb} the GPUs, but CPU, memory, selectors or taints keep its pods away"),
+        );
+    }
+    if *closed > 0 {
+        let verb = if *closed == 1 { "is" } else { "are" };
+        let why = if closed_because.is_empty() { String::new() } else { format!(" ({closed_because})") };
+        add(&mut message, format_args!("; {} {verb} closed{why}", count(*closed, "node")));
+    }
+    message
+}
+
+fn add(message: &mut String, more: std::fmt::Arguments<'_>) {
+    // Writing to a string cannot fail.
+    let _ = message.write_fmt(more);
+}
