@@ -6,7 +6,9 @@
 
 mod demo;
 mod down;
+mod generate;
 mod interrupt;
+mod test;
 mod up;
 
 use std::process::ExitCode;
@@ -27,8 +29,12 @@ enum Command {
     Up(up::Args),
     /// Run the whole story on a real Kubernetes: from kubectl apply to corrected allocations
     Demo(demo::Args),
+    /// Run every test: format, lints, licences, unit and property tests, generated files, the chart, the story
+    Test(test::Args),
     /// Stop a cluster that `up` started, and remove what it wrote
     Down(down::Args),
+    /// Write the generated files: the API's definitions into crds/manifests and into the chart
+    Generate(generate::Args),
 }
 
 impl Command {
@@ -36,7 +42,9 @@ impl Command {
         match self {
             Self::Up(args) => args.run().await,
             Self::Demo(args) => args.run().await,
+            Self::Test(args) => args.run().await,
             Self::Down(args) => args.run().await,
+            Self::Generate(args) => args.run().await,
         }
     }
 }

@@ -3,7 +3,7 @@
 mod build;
 mod module;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use self::build::BuildError;
 pub use self::module::ModuleError;
@@ -90,6 +90,11 @@ impl Toolchain {
         // Go wants its output folder absolute, since it runs in the module's.
         let cache = std::path::absolute(&cache).unwrap_or(cache);
         Ok(Self { sources: crate::checkout().join("tools"), cache: cache.join("tools") })
+    }
+
+    /// The folder that everything is built into, outside the checkout.
+    pub fn cache(&self) -> &Path {
+        &self.cache
     }
 
     /// As [`Toolchain::ensure`], from and into the folders of this value.

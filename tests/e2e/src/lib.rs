@@ -1,6 +1,7 @@
 //! Scenarios on a real control plane: what is brought up for them, and what must hold.
 
 pub mod binaries;
+pub mod fleet;
 pub mod helm;
 pub mod kubectl;
 pub mod stage;

@@ -2,7 +2,8 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
 use plimsoll_e2e::story::{Act, Record, Sighting};
 
 /// Draws the table in place on a terminal; elsewhere prints a line for each change.
@@ -49,7 +50,7 @@ impl Screen {
 /// All jobs as a table.
 pub(super) fn rows(acts: &[Act], record: &Record) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(NOTHING);
     table.set_header(["JOB", "CLASS", "GPUS", "BATCH", "STATE", "REASON", "SM", "MEMORY", "DONE"]);
     for act in acts {
         let now = record.job(act.job).last().cloned().unwrap_or_default();
