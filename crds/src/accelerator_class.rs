@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
     doc = "A class of accelerator: which nodes have it, by what resource it is requested, and its figures.",
     derive = "PartialEq",
     derive = "Default",
+    validation = Rule::new("self.metadata.name.size() <= 63").message("metadata.name must be at most 63 characters long: it is named in jobs, queues and labels"),
     printcolumn = r#"{"name":"Resource","type":"string","jsonPath":".spec.resourceName","description":"Extended resource that its devices are requested by"}"#,
     printcolumn = r#"{"name":"Memory","type":"string","jsonPath":".spec.memory","description":"Usable memory of a device"}"#,
     printcolumn = r#"{"name":"Nodes","type":"integer","jsonPath":".status.nodes","description":"Nodes that have it"}"#,
@@ -66,6 +67,7 @@ pub struct AcceleratorClassSpec {
 /// Dense peak of arithmetic per precision, without sparsity. A precision that is absent cannot be computed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.fp32) || has(self.tf32) || has(self.fp16) || has(self.bf16) || has(self.fp8)").message("peakFlops must have at least one precision"))]
 pub struct PeakFlops {
     /// 32-bit floating point.
     #[serde(default, skip_serializing_if = "Option::is_none")]

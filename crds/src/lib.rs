@@ -7,6 +7,7 @@ pub mod accelerator_class;
 pub mod accelerator_node;
 pub mod condition;
 pub mod labels;
+mod schema;
 pub mod training_job;
 pub mod training_queue;
 
@@ -21,5 +22,7 @@ pub const GROUP: &str = "plimsoll.dev";
 /// The definitions of all kinds, in the order in which they are installed.
 pub fn all() -> Vec<k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition> {
     use kube::CustomResourceExt as _;
-    vec![TrainingJob::crd(), TrainingQueue::crd(), AcceleratorClass::crd(), AcceleratorNode::crd()]
+    [TrainingJob::crd(), TrainingQueue::crd(), AcceleratorClass::crd(), AcceleratorNode::crd()]
+        .map(schema::finished)
+        .into()
 }

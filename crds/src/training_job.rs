@@ -1,16 +1,21 @@
 //! TrainingJob: what to train. How much it needs, and where it runs, stands in its status.
 
+mod accelerators;
+mod checkpoint;
 mod evidence;
 mod model;
+mod parallelism;
 mod spec;
 mod status;
 
+pub use accelerators::{Accelerators, ResourcesPerGpu};
+pub use checkpoint::{Checkpoint, Portable};
 pub use evidence::{Evidence, MemoryEvidence, MemoryEvidenceKind, StepEvidence};
 pub use model::{Custom, HuggingFace, Model, Transformer};
+pub use parallelism::{Declared, Parallelism, ParallelismWord, Recompute, Sharding};
 pub use spec::{
-    Accelerators, Batch, Checkpoint, Data, Declared, Elasticity, FailurePolicy, GlobalBatch, Lora, Method, MethodKind,
-    Optimizer, Parallelism, ParallelismWord, Portable, Precision, Recompute, ResourcesPerGpu, Rightsizing,
-    RightsizingMode, Sharding, TrainingJob, TrainingJobSpec,
+    Batch, Data, Elasticity, FailurePolicy, GlobalBatch, Lora, Method, MethodKind, Optimizer, Precision, Rightsizing,
+    RightsizingMode, TrainingJob, TrainingJobSpec,
 };
 pub use status::{
     Allocation, Counters, Lifecycle, LifecycleState, Observed, Predicted, Progress, Rejected, TrainingJobStatus,

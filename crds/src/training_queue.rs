@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
     doc = "A queue of training jobs: who may use it and how many accelerators of each class its jobs may hold.",
     derive = "PartialEq",
     derive = "Default",
+    validation = Rule::new("self.metadata.name.size() <= 63").message("metadata.name must be at most 63 characters long: jobs name it"),
     printcolumn = r#"{"name":"Waiting","type":"integer","jsonPath":".status.waitingJobs","description":"Jobs that wait"}"#,
     printcolumn = r#"{"name":"Running","type":"integer","jsonPath":".status.runningJobs","description":"Jobs that hold accelerators"}"#,
     printcolumn = r#"{"name":"Held","type":"string","jsonPath":".status.summary","description":"Accelerators held of what the queue may hold, per class"}"#,
@@ -51,7 +52,6 @@ pub struct QueueClass {
     pub class: String,
     /// Accelerators of the class that the queue's jobs may hold at once.
     #[schemars(range(min = 0, max = 100_000))]
-    #[x_kube(validation = Rule::new("self >= 0").message("nominalQuota must be 0 or more accelerators"))]
     pub nominal_quota: i32,
 }
 

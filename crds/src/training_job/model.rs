@@ -35,6 +35,7 @@ pub struct HuggingFace {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.kvHeads) || self.heads % self.kvHeads == 0").message("model.transformer.heads must be a multiple of kvHeads"))]
+#[x_kube(validation = Rule::new("has(self.headDim) || self.hidden % self.heads == 0").message("model.transformer.hidden must be a multiple of heads, or headDim given"))]
 pub struct Transformer {
     /// Layers.
     #[schemars(range(min = 1, max = 1024))]
@@ -81,7 +82,6 @@ pub struct Transformer {
 pub struct Custom {
     /// Parameters.
     #[schemars(range(min = 1))]
-    #[x_kube(validation = Rule::new("self >= 1").message("model.custom.parameters must be 1 or more"))]
     pub parameters: i64,
     /// Floating point operations of a forward pass per sample; a multiply-add counts as two.
     #[schemars(range(min = 1))]

@@ -1,13 +1,10 @@
 //! The specification of a TrainingJob: the user's; Plimsoll never writes it.
 
-use std::collections::BTreeMap;
-
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Model, TrainingJobStatus};
+use super::{Accelerators, Checkpoint, Model, Parallelism, TrainingJobStatus};
 
 /// What to train, within which limits, and the pod that trains it.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -35,10 +32,14 @@ use super::{Model, TrainingJobStatus};
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!has(self.accelerators.requested) || !has(self.elasticity) || self.elasticity != 'Fixed' || !has(self.accelerators.min) || self.accelerators.min == self.accelerators.requested || !has(self.rightsizing) || self.rightsizing.mode != 'Auto'").message("elasticity Fixed with accelerators.min below requested and rightsizing.mode Auto: a fixed count cannot be corrected; use Moldable or Elastic"),
+    validation = Rule::new("!has(self.rightsizing) || self.rightsizing.mode != 'Off' || has(self.accelerators.requested)").message("accelerators.requested is required when rightsizing.mode is Off: it is the count that runs"),
+    validation = Rule::new("!has(self.elasticity) || self.elasticity != 'Fixed' || !has(self.rightsizing) || self.rightsizing.mode != 'Auto' || !has(self.accelerators.requested) || !has(self.accelerators.min) || self.accelerators.min == self.accelerators.requested").message("elasticity Fixed with accelerators.min below requested and rightsizing.mode Auto: a fixed count cannot be corrected; use Moldable or Elastic"),
     validation = Rule::new("!has(self.elasticity) || self.elasticity != 'Elastic' || has(self.checkpoint)").message("elasticity Elastic needs checkpoint: without one nothing is left after a resize"),
+    validation = Rule::new("!has(self.elasticity) || self.elasticity != 'Elastic' || !has(self.checkpoint) || (has(self.checkpoint.portableAcross) && self.checkpoint.portableAcross.size() > 0)").message("elasticity Elastic needs checkpoint.portableAcross: a checkpoint that only its own layout can read does not survive a resize"),
     validation = Rule::new("!(has(self.model.transformer) || has(self.model.huggingFace)) || has(self.data.sequenceLength)").message("data.sequenceLength is required for a transformer: memory and arithmetic depend on it"),
-    validation = Rule::new("!has(self.method) || self.method.type != 'Lora' || has(self.method.lora)").message("method.lora is required when method.type is Lora")
+    validation = Rule::new("!has(self.method) || self.method.type != 'Lora' || has(self.method.lora)").message("method.lora is required when method.type is Lora"),
+    validation = Rule::new("!has(self.method) || self.method.type == 'Lora' || !has(self.method.lora)").message("method.lora is given but method.type is not Lora"),
+    validation = Rule::new("!has(self.parallelism) || !has(self.parallelism.declared) || !has(self.parallelism.declared.microBatch) || self.batch.global.preferred % self.parallelism.declared.microBatch == 0").message("batch.global.preferred must be a multiple of parallelism.declared.microBatch")
 )]
 pub struct TrainingJobSpec {
     /// The queue that the job waits in.
@@ -90,7 +91,6 @@ pub struct TrainingJobSpec {
     #[schemars(length(min = 1, max = 63))]
     pub trainer_container: Option<String>,
     /// A pod template. Plimsoll adds accelerators, environment, labels and the node; it keeps all else as it is.
-    #[x_kube(validation = Rule::new("has(self.spec)").message("template.spec is required: the pod that trains"))]
     #[schemars(schema_with = "raw_template")]
     pub template: serde_json::Value,
 }
@@ -99,10 +99,24 @@ fn default_queue() -> String {
     "default".to_owned()
 }
 
-/// The template is kept as it was written: an older Plimsoll must not drop what a newer Kubernetes knows.
+/// The template is kept as it was written: an older Plimsoll must not drop what a newer Kubernetes knows. A CEL rule cannot
+/// see into what the schema does not declare, so that a pod is there at all is said by `required`.
 fn raw_template(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({
         "type": "object",
+        "required": ["spec"],
+        "properties": {
+            "metadata": {
+                "type": "object",
+                "description": "Labels and annotations of the pods.",
+                "x-kubernetes-preserve-unknown-fields": true,
+            },
+            "spec": {
+                "type": "object",
+                "description": "The pod: `kubectl explain pod.spec`. Its trainer container requests no accelerators itself.",
+                "x-kubernetes-preserve-unknown-fields": true,
+            },
+        },
         "x-kubernetes-preserve-unknown-fields": true,
     })
 }
@@ -242,199 +256,6 @@ pub struct GlobalBatch {
     /// Samples per optimizer step.
     #[schemars(range(min = 1, max = 16_777_216))]
     pub preferred: i32,
-}
-
-/// Which accelerators, and how many.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.min) || !has(self.max) || self.min <= self.max").message("accelerators.min must not be above accelerators.max"))]
-#[x_kube(validation = Rule::new("!has(self.requested) || !has(self.max) || self.requested <= self.max").message("accelerators.requested must not be above accelerators.max"))]
-#[x_kube(validation = Rule::new("!has(self.requested) || !has(self.min) || self.requested >= self.min").message("accelerators.requested must not be below accelerators.min"))]
-#[x_kube(validation = Rule::new("!has(self.perPod) || !has(self.requested) || self.requested % self.perPod == 0").message("accelerators.requested must be a multiple of accelerators.perPod"))]
-pub struct Accelerators {
-    /// Names of AcceleratorClasses that the job may run on; empty means any.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), inner(length(min = 1, max = 63)), extend("x-kubernetes-list-type" = "set"))]
-    pub classes: Vec<String>,
-    /// Fewest accelerators; 1 unless given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 65_536))]
-    pub min: Option<i32>,
-    /// Most accelerators; `requested` unless given, and 8 without either.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 65_536))]
-    pub max: Option<i32>,
-    /// The count that the user would have asked for; the count of mode Off, and where mode Auto starts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 65_536))]
-    pub requested: Option<i32>,
-    /// Accelerators in each pod, where the program needs a certain number; chosen unless given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 128))]
-    pub per_pod: Option<i32>,
-    /// Other resources that each accelerator brings to the trainer container.
-    #[serde(default, skip_serializing_if = "Option::is_none", rename = "resourcesPerGPU")]
-    pub resources_per_gpu: Option<ResourcesPerGpu>,
-}
-
-/// Resources per accelerator, by resource name.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ResourcesPerGpu {
-    /// CPU.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cpu: Option<Quantity>,
-    /// Host memory.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub memory: Option<Quantity>,
-    /// Ephemeral storage.
-    #[serde(default, skip_serializing_if = "Option::is_none", rename = "ephemeral-storage")]
-    pub ephemeral_storage: Option<Quantity>,
-}
-
-impl ResourcesPerGpu {
-    /// The amounts by resource name.
-    pub fn amounts(&self) -> BTreeMap<&'static str, &Quantity> {
-        [("cpu", &self.cpu), ("memory", &self.memory), ("ephemeral-storage", &self.ephemeral_storage)]
-            .into_iter()
-            .filter_map(|(name, amount)| amount.as_ref().map(|a| (name, a)))
-            .collect()
-    }
-}
-
-/// What the program can be told about its parallel layout.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Parallelism {
-    /// Words that the program takes from its environment; what is not listed keeps its declared value.
-    #[serde(default = "default_words")]
-    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "set"))]
-    pub accepts: Vec<ParallelismWord>,
-    /// Values of what the program cannot be told.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub declared: Option<Declared>,
-}
-
-fn default_words() -> Vec<ParallelismWord> {
-    vec![ParallelismWord::MicroBatch, ParallelismWord::GradientAccumulation, ParallelismWord::Data]
-}
-
-impl Default for Parallelism {
-    fn default() -> Self {
-        Self { accepts: default_words(), declared: None }
-    }
-}
-
-/// Something that a program can be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-pub enum ParallelismWord {
-    /// Samples that a rank computes at once.
-    MicroBatch,
-    /// Micro-batches per optimizer step.
-    GradientAccumulation,
-    /// Data-parallel ranks.
-    Data,
-    /// What the data-parallel ranks share out (ZeRO, FSDP).
-    Sharding,
-    /// Tensor-parallel ranks.
-    Tensor,
-    /// What is computed again in the backward pass.
-    Recompute,
-}
-
-/// Values of what the program cannot be told.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Declared {
-    /// Micro-batch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1_048_576))]
-    pub micro_batch: Option<i32>,
-    /// Gradient accumulation steps.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1_048_576))]
-    pub gradient_accumulation: Option<i32>,
-    /// Tensor-parallel ranks; 1 unless given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 64))]
-    pub tensor: Option<i32>,
-    /// What the data-parallel ranks share out; None unless given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sharding: Option<Sharding>,
-    /// What is computed again in the backward pass; None unless given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub recompute: Option<Recompute>,
-}
-
-/// What the data-parallel ranks share out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Sharding {
-    /// Nothing.
-    #[default]
-    None,
-    /// Optimizer states (ZeRO-1).
-    Optimizer,
-    /// Optimizer states and gradients (ZeRO-2).
-    Gradients,
-    /// Weights, gradients and optimizer states (ZeRO-3, FSDP).
-    Full,
-}
-
-/// What is computed again in the backward pass.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Recompute {
-    /// Nothing.
-    #[default]
-    None,
-    /// Attention scores.
-    Selective,
-    /// All but each layer's input.
-    Full,
-}
-
-/// How a job checkpoints.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Checkpoint {
-    /// Folder under which each revision writes a folder of its own.
-    #[schemars(length(min = 1, max = 1024))]
-    #[x_kube(validation = Rule::new("self.startsWith('/')").message("checkpoint.path must be an absolute path"))]
-    pub path: String,
-    /// Seconds between the program's own checkpoints.
-    #[serde(default = "default_interval")]
-    #[schemars(range(min = 1, max = 604_800))]
-    pub interval_seconds: i32,
-    /// Seconds that writing one takes.
-    #[serde(default = "default_seconds")]
-    #[schemars(range(min = 0, max = 86_400))]
-    pub seconds: i32,
-    /// SIGTERM makes the program write a checkpoint and end.
-    #[serde(default)]
-    pub on_signal: bool,
-    /// The reply to a progress report can ask for a checkpoint.
-    #[serde(default)]
-    pub on_request: bool,
-    /// What may change between writing and reading one.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "set"))]
-    pub portable_across: Vec<Portable>,
-}
-
-fn default_interval() -> i32 {
-    1800
-}
-
-fn default_seconds() -> i32 {
-    60
-}
-
-/// What may change between writing and reading a checkpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Portable {
-    /// The count of data-parallel ranks.
-    Data,
-    /// The count of tensor-parallel ranks.
-    Tensor,
 }
 
 /// When the count of accelerators may change.
