@@ -4,6 +4,7 @@
 //! its file and a line to [`Command`] and to [`Command::run`].
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks to its user")]
 
+mod bench;
 mod demo;
 mod down;
 mod generate;
@@ -29,6 +30,8 @@ enum Command {
     Up(up::Args),
     /// Run the whole story on a real Kubernetes: from kubectl apply to corrected allocations
     Demo(demo::Args),
+    /// Measure how long it takes from applying a job that fits until all its pods are bound
+    Bench(bench::Args),
     /// Run every test: format, lints, licences, unit and property tests, generated files, the chart, the story
     Test(test::Args),
     /// Stop a cluster that `up` started, and remove what it wrote
@@ -42,6 +45,7 @@ impl Command {
         match self {
             Self::Up(args) => args.run().await,
             Self::Demo(args) => args.run().await,
+            Self::Bench(args) => args.run().await,
             Self::Test(args) => args.run().await,
             Self::Down(args) => args.run().await,
             Self::Generate(args) => args.run().await,

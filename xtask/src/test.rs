@@ -6,8 +6,6 @@ use std::time::Instant;
 
 use anyhow::bail;
 
-
-
 /// Run every test: format, lints, licences, unit and property tests, generated files, the chart, the story
 ///
 /// Each gate is a command that can be run alone; its name and time are printed. The first that fails does not stop the
@@ -24,7 +22,8 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
-        let gates: Vec<_> = gate::all().into_iter().filter(|g| self.only.as_ref().is_none_or(|o| g.name.contains(o))).collect();
+        let gates: Vec<_> =
+            gate::all().into_iter().filter(|g| self.only.as_ref().is_none_or(|o| g.name.contains(o))).collect();
         if self.list {
             for gate in &gates {
                 println!("{:<12} {}", gate.name, gate.shown());
@@ -37,16 +36,25 @@ impl Args {
             println!("=== {}: {}", gate.name, gate.shown());
             let began = Instant::now();
             let passed = gate.run().await?;
-            println!("=== {} {} after {:.0} s", gate.name, if passed { "passed" } else { "FAILED" }, began.elapsed().as_secs_f64());
+            println!(
+                "=== {} {} after {:.0} s",
+                gate.name,
+                if passed { "passed" } else { "FAILED" },
+                began.elapsed().as_secs_f64()
+            );
             if !passed {
                 failed.push(gate.name);
             }
         }
-        println!("{} of {} gates passed in {:.0} s", gates.len() - failed.len(), gates.len(), started.elapsed().as_secs_f64());
+        println!(
+            "{} of {} gates passed in {:.0} s",
+            gates.len() - failed.len(),
+            gates.len(),
+            started.elapsed().as_secs_f64()
+        );
         if !failed.is_empty() {
             bail!("failed: {}", failed.join(", "));
         }
         Ok(())
     }
 }
-

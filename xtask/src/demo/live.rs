@@ -33,7 +33,8 @@ const TICK: Duration = Duration::from_secs(2);
 pub(super) async fn tell(stage: &Stage, bound: Duration, kill_leader: bool) -> anyhow::Result<Told> {
     let mut story = Story::new(stage, kill_leader);
     tokio::time::timeout(bound, story.run()).await.with_context(|| {
-        let open: Vec<_> = story.record.last().filter(|(_, s)| !s.complete).map(|(job, s)| format!("{job}: {}", s.state)).collect();
+        let open: Vec<_> =
+            story.record.last().filter(|(_, s)| !s.complete).map(|(job, s)| format!("{job}: {}", s.state)).collect();
         format!("the story did not end within {bound:?}: {}", open.join(", "))
     })??;
     Ok(Told { record: story.record, gpu_seconds: story.gpu_seconds })
@@ -70,7 +71,8 @@ impl<'a> Story<'a> {
         let jobs: Api<TrainingJob> = Api::all(self.stage.client.clone());
         let pods: Api<Pod> = Api::all(self.stage.client.clone());
         let jobs = watcher(jobs, watcher::Config::default()).default_backoff().applied_objects();
-        let pods = watcher(pods, watcher::Config::default().labels(labels::JOB_NAME)).default_backoff().applied_objects();
+        let pods =
+            watcher(pods, watcher::Config::default().labels(labels::JOB_NAME)).default_backoff().applied_objects();
         let (mut jobs, mut pods) = (jobs.boxed(), pods.boxed());
         let mut tick = tokio::time::interval(TICK);
 
@@ -98,7 +100,12 @@ impl<'a> Story<'a> {
     }
 
     async fn apply(&mut self, act: &Act) -> anyhow::Result<()> {
-        let said = self.stage.kubectl.apply(&act.file).await.with_context(|| format!("failed to apply {}", act.file.display()))?;
+        let said = self
+            .stage
+            .kubectl
+            .apply(&act.file)
+            .await
+            .with_context(|| format!("failed to apply {}", act.file.display()))?;
         self.screen.say(&format!("$ kubectl apply -f examples/{}.yaml\n{}", act.job, said.trim_end()));
         Ok(())
     }

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use anyhow::bail;
 
 /// Programs that must be there, and what they are for.
-const NEEDED: [(&str, &str); 2] =
-    [("go", "builds Kubernetes from source: install Go 1.26 or later"), ("cc", "links: install a C compiler, such as gcc")];
+const NEEDED: [(&str, &str); 2] = [
+    ("go", "builds Kubernetes from source: install Go 1.26 or later"),
+    ("cc", "links: install a C compiler, such as gcc"),
+];
 
 /// Ends with one sentence for everything that is missing.
 pub(super) fn say_what_is_missing() -> anyhow::Result<()> {

@@ -58,7 +58,10 @@ fn corrections(record: &Record) {
             println!("  ({}) {:<16} never ran", act.letter, act.job);
             continue;
         };
-        println!("  ({}) {:<16} {} x {} at micro-batch {}", act.letter, act.job, first.gpus, first.class, first.micro_batch);
+        println!(
+            "  ({}) {:<16} {} x {} at micro-batch {}",
+            act.letter, act.job, first.gpus, first.class, first.micro_batch
+        );
         for pair in held.windows(2) {
             let (old, new) = (pair[0], pair[1]);
             if (old.gpus, old.micro_batch, &old.class) != (new.gpus, new.micro_batch, &new.class) {
@@ -75,7 +78,10 @@ fn corrections(record: &Record) {
 fn freed_gpu_seconds(held: &[(Timestamp, i32)], end: Option<Timestamp>) -> f64 {
     let Some((_, first)) = held.first() else { return 0.0 };
     let ends = held.iter().skip(1).map(|(at, _)| *at).chain(end);
-    held.iter().zip(ends).map(|((at, gpus), to)| f64::from((first - gpus).max(0)) * (to.as_second() - at.as_second()) as f64).sum()
+    held.iter()
+        .zip(ends)
+        .map(|((at, gpus), to)| f64::from((first - gpus).max(0)) * (to.as_second() - at.as_second()) as f64)
+        .sum()
 }
 
 fn memory(fleet: &FleetState) {
@@ -87,5 +93,7 @@ fn memory(fleet: &FleetState) {
     };
     let (operators, operator) = most("operator");
     let (agents, agent) = most("agent");
-    println!("\nResident memory: {operators} operators, at most {operator:.1} MiB; {agents} agents, at most {agent:.1} MiB");
+    println!(
+        "\nResident memory: {operators} operators, at most {operator:.1} MiB; {agents} agents, at most {agent:.1} MiB"
+    );
 }

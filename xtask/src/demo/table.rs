@@ -37,7 +37,9 @@ impl Screen {
             return;
         }
         let [job, class, gpus, micro, state, reason, sm, memory, percent] = cells(act, now);
-        println!("{since_start:6.1}s  {job:<20} {state:<10} {gpus:>3} {class:<16} {micro:>9} {sm:>5} {memory:>9} {percent:>5}  {reason}");
+        println!(
+            "{since_start:6.1}s  {job:<20} {state:<10} {gpus:>3} {class:<16} {micro:>9} {sm:>5} {memory:>9} {percent:>5}  {reason}"
+        );
     }
 
     /// A remark between tables.
@@ -66,7 +68,8 @@ pub(super) fn rows(acts: &[Act], record: &Record) -> Table {
 
 fn cells(act: &Act, now: &Sighting) -> [String; 9] {
     let or_dash = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
-    let batch = if now.micro_batch > 0 { format!("{} x {}", now.micro_batch, now.accumulation) } else { "-".to_owned() };
+    let batch =
+        if now.micro_batch > 0 { format!("{} x {}", now.micro_batch, now.accumulation) } else { "-".to_owned() };
     [
         format!("({}) {}", act.letter, act.job),
         or_dash(&now.class),

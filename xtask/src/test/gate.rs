@@ -37,7 +37,11 @@ pub(super) fn all() -> Vec<Gate> {
         gate("chart", Program::Helm, &["lint", "--strict", "charts/plimsoll"]),
         gate("tests", Program::Cargo, &["test", "--workspace", "--locked", "--quiet"]),
         gate("story", Program::Cargo, &["xtask", "demo", "--check", "--name", "test-story"]),
-        gate("failover", Program::Cargo, &["xtask", "demo", "--check", "--kill-leader", "--seed", "1", "--name", "test-failover"]),
+        gate(
+            "failover",
+            Program::Cargo,
+            &["xtask", "demo", "--check", "--kill-leader", "--seed", "1", "--name", "test-failover"],
+        ),
     ]
 }
 
