@@ -78,11 +78,6 @@ async fn apply_to_bound(stage: &Stage, number: usize) -> anyhow::Result<Duration
     Ok(took)
 }
 
-async fn uid_of(stage: &Stage, name: &str) -> String {
-    let jobs: Api<TrainingJob> = Api::namespaced(stage.client.clone(), "default");
-    jobs.get_opt(name).await.ok().flatten().and_then(|j| j.metadata.uid).unwrap_or_default()
-}
-
 fn manifest(name: &str) -> serde_json::Value {
     serde_json::json!({
         "apiVersion": "plimsoll.dev/v1alpha1",
