@@ -16,6 +16,7 @@ pub mod nodes;
 pub mod quantity;
 mod queues;
 pub mod requests;
+pub mod size;
 mod snapshot;
 pub mod template;
 pub mod window;
