@@ -56,7 +56,7 @@ fn each_gpu(per_gpu: Option<&ResourcesPerGpu>) -> Result<Resources, TemplateErro
     Ok(Requests::read(&list).map_err(place)?.as_resources())
 }
 
-/// Required node affinity. Kubernetes lets an empty term match nothing; in a snapshot it would match everything.
+/// Required node affinity. An empty term matches nothing, which nobody means.
 fn node_terms(pod: &core::PodSpec) -> Result<Vec<Vec<NodeExpression>>, TemplateError> {
     let required = pod
         .affinity
