@@ -149,6 +149,12 @@ pub enum Violation {
         /// Of which class.
         class: ClassName,
     },
+    /// A job waits for what is coming back, and a job behind it took what it needs besides.
+    #[error("{job} waits for what is coming back, but jobs behind it took what it needs")]
+    BrokenPromise {
+        /// Which job.
+        job: JobKey,
+    },
     /// A job starts with less than the best that it could have.
     #[error("{job} starts with a less preferred candidate though {gpus} {class} GPUs could be had")]
     LessPreferred {
@@ -181,6 +187,7 @@ pub fn check(snapshot: &Snapshot, plan: &Plan, now: Timestamp) -> Vec<Violation>
         violations.extend(decisions::move_is_allowed(&world, job, action, now));
         violations.extend(refusals::start_is_best(&world, job, action));
         violations.extend(refusals::wait_is_due(&world, job, action));
+        violations.extend(refusals::promise_is_kept(&world, job, action));
     }
     violations.extend(world.over_committed());
     violations.extend(world.over_quota());

@@ -119,6 +119,25 @@ pub(super) fn wait_is_due(world: &World<'_>, job: &Job, action: &Action) -> Vec<
     violations
 }
 
+/// Whose wait ends with what is coming back already is not overtaken: once that is back, it fits beside all that started.
+pub(super) fn promise_is_kept(world: &World<'_>, job: &Job, action: &Action) -> Option<Violation> {
+    if job.standing != Standing::Waiting
+        || !matches!(action, Action::Wait { .. })
+        || somebody_ahead_is_promised(world, job)
+    {
+        return None;
+    }
+    // Moves of this plan are left out of the promise: those made after this job's turn came too late for it.
+    let at_its_turn = world.totals(|other, action| match action {
+        Action::Start { .. } if goes_before(job, other) => Count::Nothing,
+        Action::Move { .. } => Count::Before,
+        _ => Count::After,
+    });
+    let in_the_end = world.totals(|_, _| Count::After);
+    let fits = |totals| takeable(world, job).into_iter().any(|candidate| has_room(world, totals, job, candidate));
+    (fits(&at_its_turn) && !fits(&in_the_end)).then(|| Violation::BrokenPromise { job: job.key.clone() })
+}
+
 /// The first reason of the closed list that holds.
 fn reason(world: &World<'_>, left: &Totals<'_>, job: &Job, preferred: Option<&Candidate>) -> Reason {
     let Some(queue) = world.queue(&job.queue) else { return Reason::QueueMissing };

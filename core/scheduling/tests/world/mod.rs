@@ -1,6 +1,8 @@
 //! Small builders: a cluster in a few words.
 #![allow(dead_code, reason = "each test binary uses its share")]
 
+pub(crate) mod random;
+
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};

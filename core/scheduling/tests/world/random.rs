@@ -1,0 +1,239 @@
+//! Random clusters: small, crowded, and not always in order.
+
+use plimsoll_menu::{Batch, Candidate, ClassName, Fit};
+use plimsoll_scheduling::{
+    Elasticity, Job, Mode, MoveRules, Node, NodeExpression, Queue, Reason, Snapshot, Standing, Taint, Target,
+    Toleration,
+};
+use proptest::prelude::*;
+
+use super::{allocation, at, candidate, job, node, queue, resources, running, shape, snapshot};
+
+const ZONE: &str = "topology.kubernetes.io/zone";
+
+fn class() -> impl Strategy<Value = &'static str> {
+    prop_oneof![4 => Just("t4"), 1 => Just("h100")]
+}
+
+fn nodes() -> impl Strategy<Value = Vec<Node>> {
+    let others = prop_oneof![4 => Just(0_u32), 1 => Just(1), 1 => Just(2)];
+    let one = (class(), 1_u32..=4, others, 6_u64..48, 0_u8..10, prop::option::of(0_u8..2), 0_u8..8);
+    prop::collection::vec(one, 0..14).prop_map(|all| {
+        let build = |(index, (class, gpus, others, cpus, open, zone, tainted))| {
+            let mut node = node(&format!("n{index}"), class, gpus);
+            node.gpus_held_by_others = others;
+            node.allocatable = resources(cpus, 64, 12);
+            node.held_by_others = resources(2, 2, 5);
+            node.open = open > 0;
+            if let Some(zone) = zone {
+                node.labels.insert(ZONE.into(), format!("z{zone}"));
+            }
+            if tainted == 0 {
+                let effect = "NoSchedule".to_owned();
+                node.taints = vec![Taint { key: "nvidia.com/gpu".into(), value: "present".into(), effect }];
+            }
+            node
+        };
+        all.into_iter().enumerate().map(build).collect()
+    })
+}
+
+fn queues() -> impl Strategy<Value = Vec<Queue>> {
+    (0_u32..16, 0_u32..6, prop::option::of(0_u32..2)).prop_map(|(t4, h100, moves)| {
+        let mut tight = queue("tight", Some(&[("t4", t4), ("h100", h100)]));
+        tight.moves_per_job_hour = moves;
+        let mut private = queue("private", None);
+        private.namespaces = Some(vec!["ns".into()]);
+        vec![queue("q", None), tight, private]
+    })
+}
+
+fn candidates() -> impl Strategy<Value = Vec<Candidate>> {
+    let one = (class(), 1_u32..=3, 1_u32..=4, 1_u32..40, any::<bool>(), any::<bool>(), 1_u32..=2);
+    prop::collection::vec(one, 0..7).prop_map(|all| {
+        let build = |(class, pods, gpus, tenths, in_band, tight, micro)| {
+            let mut candidate = candidate(shape(class, pods, gpus), f64::from(tenths) / 10.0, in_band);
+            candidate.batch = Batch { micro, accumulation: 2 / micro, global: 2 * pods * gpus };
+            candidate.fit = if tight { Fit::Tight } else { Fit::Fits };
+            candidate
+        };
+        all.into_iter().map(build).collect()
+    })
+}
+
+#[derive(Clone, Debug)]
+struct Draw {
+    candidates: Vec<Candidate>,
+    queue: &'static str,
+    order: (i32, i64),
+    mode: Mode,
+    elasticity: Elasticity,
+    needs: (u64, u64, u8),
+    standing: u8,
+    held: (Vec<Candidate>, usize, usize),
+    flags: (bool, bool, bool),
+    restart: u32,
+    remaining: Option<u64>,
+}
+
+fn draws() -> impl Strategy<Value = Draw> {
+    let who = (
+        candidates(),
+        prop_oneof![8 => Just("q"), 6 => Just("tight"), 2 => Just("private"), 1 => Just("missing")],
+        (0..3, 0_i64..4),
+        prop_oneof![1 => Just(Mode::Off), 1 => Just(Mode::Initial), 4 => Just(Mode::Auto)],
+        prop_oneof![1 => Just(Elasticity::Fixed), 1 => Just(Elasticity::Moldable), 3 => Just(Elasticity::Elastic)],
+    );
+    let how = (
+        (0_u64..6, 0_u64..4, 0_u8..12),
+        0_u8..14,
+        (candidates(), 0_usize..8, 0_usize..8),
+        any::<(bool, bool, bool)>(),
+        0_u32..200,
+        prop::option::of(0_u64..5000),
+    );
+    (who, how).prop_map(
+        |((candidates, queue, order, mode, elasticity), (needs, standing, held, flags, restart, remaining))| Draw {
+            candidates,
+            queue,
+            order,
+            mode,
+            elasticity,
+            needs,
+            standing,
+            held,
+            flags,
+            restart,
+            remaining,
+        },
+    )
+}
+
+fn build_job(index: usize, draw: Draw, nodes: &[Node]) -> Job {
+    let mut job = job(&format!("j{index}"), draw.order.1, draw.candidates);
+    job.priority = draw.order.0;
+    job.key.namespace = if index.is_multiple_of(4) { "other" } else { "ns" }.into();
+    job.queue = draw.queue.into();
+    (job.mode, job.elasticity) = (draw.mode, draw.elasticity);
+    let (base, per_gpu, kind) = draw.needs;
+    job.needs.base = resources(base, 2, 1);
+    job.needs.per_gpu = resources(per_gpu, 4, 0);
+    let expression = |key: &str, operator: &str, value: &str| NodeExpression {
+        key: key.into(),
+        field: key == "metadata.name",
+        operator: operator.into(),
+        values: vec![value.into()],
+    };
+    match kind {
+        0 => {
+            job.needs.node_selector.insert(ZONE.into(), "z0".into());
+        }
+        1 => job.needs.node_terms = vec![vec![expression(ZONE, "NotIn", "z0")]],
+        2 => job.needs.node_terms = vec![vec![expression("metadata.name", "NotIn", "n1")]],
+        3 | 4 => {
+            let (key, operator) = ("nvidia.com/gpu".into(), "Exists".into());
+            job.needs.tolerations = vec![Toleration { key, operator, value: String::new(), effect: String::new() }];
+        }
+        _ => {}
+    }
+    job.restart_seconds = f64::from(draw.restart);
+    job.remaining_steps = draw.remaining;
+    if draw.standing < 6 {
+        return job;
+    }
+    if draw.standing == 6 {
+        job.standing = Standing::Held { reason: Reason::BackoffAfterFailure, message: "12 s to go".into() };
+        return job;
+    }
+
+    // What it holds: a candidate of its menu, or of another.
+    let (others, first, second) = draw.held;
+    let offered: Vec<Candidate> = job.menu.candidates.iter().chain(&others).cloned().collect();
+    let pick = |seed: usize| -> Option<(Candidate, Vec<String>)> {
+        let candidate = offered.get(seed % offered.len().max(1))?;
+        let mut fitting: Vec<String> =
+            nodes.iter().filter(|node| node.class == candidate.shape.class).map(|node| node.name.clone()).collect();
+        let start = seed.min(fitting.len());
+        fitting.rotate_left(start);
+        fitting.truncate(candidate.shape.pods as usize);
+        (fitting.len() == candidate.shape.pods as usize).then(|| (candidate.clone(), fitting))
+    };
+    let Some((held, on)) = pick(first) else { return job };
+    let on: Vec<&str> = on.iter().map(String::as_str).collect();
+    // Corrected menus often end with what runs now, and begin with another cut of its batch.
+    if first % 2 == 0 {
+        job.menu.candidates.push(Candidate { in_band: false, ..held.clone() });
+    }
+    if first % 4 == 0 {
+        let batch = Batch { micro: held.batch.accumulation, accumulation: held.batch.micro, ..held.batch };
+        let mut other = Candidate { batch, fit: Fit::Fits, ..held.clone() };
+        other.predicted.step_seconds *= 0.7;
+        job.menu.candidates.insert(0, other);
+    }
+    job = running(job, &held, &on);
+    let (live_batch, observed, step) = draw.flags;
+    let long = first % 8 > 0;
+    {
+        let allocation = allocation(&mut job);
+        allocation.live_batch = live_batch;
+        allocation.observed = observed || long;
+        allocation.running = live_batch || long;
+        allocation.step_seconds = step.then_some(held.predicted.step_seconds * 1.2);
+    }
+    match draw.standing {
+        7 | 9 => job.standing = Standing::Leaving(allocation(&mut job).clone()),
+        8 => {
+            if let Some((target, nodes)) = pick(second) {
+                let to = Target { shape: target.shape, nodes };
+                job.standing = Standing::Moving { from: allocation(&mut job).clone(), to };
+            }
+        }
+        _ => {}
+    }
+    job
+}
+
+/// A random cluster.
+pub(crate) fn snapshots() -> impl Strategy<Value = Snapshot> {
+    let rules = (0_u8..10, prop_oneof![Just(0.0), Just(0.1), Just(0.5)]);
+    (nodes(), queues(), prop::collection::vec(draws(), 0..12), rules).prop_map(|(nodes, queues, draws, (on, least))| {
+        let jobs = draws.into_iter().enumerate().map(|(index, draw)| build_job(index, draw, &nodes)).collect();
+        let mut snapshot = snapshot(nodes, jobs);
+        snapshot.queues = queues;
+        snapshot.moves = MoveRules { enabled: on > 0, least_gain: least, ..MoveRules::default() };
+        snapshot
+    })
+}
+
+/// A large cluster: this many nodes of 8 devices in two classes, and jobs with menus of a dozen sizes, of which the first
+/// `running` hold devices.
+pub(crate) fn large(count: usize, jobs: usize, already: usize) -> Snapshot {
+    let name = |index: usize| format!("node-{index:04}");
+    let class = |index: usize| if index.is_multiple_of(5) { "h100" } else { "t4" };
+    let nodes: Vec<Node> = (0..count).map(|index| node(&name(index), class(index), 8)).collect();
+    let free: Vec<String> =
+        nodes.iter().filter(|node| node.class == ClassName::new("t4")).map(|n| n.name.clone()).collect();
+    let build = |index: usize| {
+        let sizes = [(16, 8), (12, 8), (8, 8), (6, 8), (4, 8), (3, 8), (2, 8), (1, 8), (1, 4), (1, 2)];
+        let menu = sizes.iter().flat_map(|&(pods, gpus)| {
+            ["h100", "t4"].map(|class| candidate(shape(class, pods, gpus), f64::from(16 - pods + 16), pods < 2))
+        });
+        let menu: Vec<Candidate> = menu.skip((index % 4) * 4).collect();
+        let mut job = job(&format!("job-{index:04}"), i64::try_from(index).unwrap_or(0), menu.clone());
+        job.needs.node_terms = vec![vec![NodeExpression {
+            key: "metadata.name".into(),
+            field: true,
+            operator: "NotIn".into(),
+            values: vec![name(index)],
+        }]];
+        if index < already {
+            let held = candidate(shape("t4", 2, 8), 40.0, false);
+            let nodes: Vec<&str> = free[2 * index..2 * index + 2].iter().map(String::as_str).collect();
+            job = running(job, &held, &nodes);
+            allocation(&mut job).since = at(1000);
+        }
+        job
+    };
+    let jobs: Vec<Job> = (0..jobs).map(build).collect();
+    snapshot(nodes, jobs)
+}
