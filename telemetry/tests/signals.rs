@@ -1,5 +1,7 @@
 //! What the system's signals do to a process, seen from outside.
 
+#![allow(clippy::unwrap_used, reason = "helpers of a test")]
+
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
