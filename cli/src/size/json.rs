@@ -1,0 +1,41 @@
+//! The menu for programs; additions only, so that a script that reads it keeps working.
+
+use plimsoll_sizing::{ClassSpec, Estimate, Menu};
+use serde::Serialize;
+
+use super::Sized;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    items: Vec<Item<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Item<'a> {
+    name: &'a str,
+    parameters: u64,
+    trained_parameters: u64,
+    classes: &'a [ClassSpec],
+    menu: &'a Menu,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explained: Option<&'a Estimate>,
+}
+
+pub(super) fn render(sized: &[Sized]) -> Result<String, serde_json::Error> {
+    let items = sized
+        .iter()
+        .map(|one| Item {
+            name: &one.name,
+            parameters: one.job.model.parameters(),
+            trained_parameters: one.job.trained_parameters(),
+            classes: &one.classes,
+            menu: &one.menu,
+            explained: one.explained.as_ref(),
+        })
+        .collect();
+    serde_json::to_string_pretty(&Document { api_version: "cli.plimsoll.dev/v1alpha1", kind: "SizingList", items })
+}
