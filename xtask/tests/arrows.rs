@@ -1,4 +1,5 @@
 //! Who may know whom. The arrows of docs/architecture.md, kept.
+#![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
 use std::collections::{BTreeMap, BTreeSet};
 

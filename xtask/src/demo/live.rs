@@ -134,10 +134,11 @@ impl<'a> Story<'a> {
     async fn leader(&self) -> anyhow::Result<(SystemPod, String)> {
         let fleet = FleetState::read(&self.stage.fleet_folder())?;
         for operator in fleet.of("operator") {
-            if let Ok(page) = operator.metrics().await {
-                if page.lines().any(|l| l.trim() == "plimsoll_leader 1") {
+            match operator.metrics().await {
+                Ok(page) if page.lines().any(|l| l.trim() == "plimsoll_leader 1") => {
                     return Ok((operator.clone(), page));
                 }
+                _ => {}
             }
         }
         bail!("no operator leads")
