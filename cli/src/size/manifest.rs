@@ -20,7 +20,7 @@ pub(crate) enum ManifestError {
     Parse {
         path: PathBuf,
         #[source]
-        source: serde_yaml::Error,
+        source: Box<serde_yaml::Error>,
     },
     #[error("failed to read TrainingJob {name} of {}", path.display())]
     Job {
@@ -52,7 +52,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Job>, ManifestError> {
     // kubectl reads YAML 1.1, where 0777 is octal.
     let options = serde_yaml::options! { legacy_octal_numbers: true };
     let documents: Vec<Value> = serde_yaml::from_multiple_with_options(&text, options)
-        .map_err(|source| ManifestError::Parse { path: path.clone(), source })?;
+        .map_err(|source| ManifestError::Parse { path: path.clone(), source: Box::new(source) })?;
     let jobs: Vec<Job> =
         documents.into_iter().filter(is_training_job).map(|document| job(&path, document)).collect::<Result<_, _>>()?;
     if jobs.is_empty() { Err(ManifestError::Empty { path }) } else { Ok(jobs) }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::memory::GIB;
-use crate::{Batch, ClassSpec, Flops, JobSpec, Layout, Memory, Prediction, Shape, StepTime};
+use crate::{Batch, ClassSpec, Flops, JobSpec, Layout, Memory, Prediction, Shape, Sharding, StepTime};
 
 /// One number and where it comes from.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -82,6 +82,7 @@ fn derive(
     let Estimate { parameters, trained_parameters, flops, memory, step, predicted, .. } = estimate;
     let (precision, optimizer) = (job.precision, job.optimizer);
     let shared = format!("{:?} sharding over {} ranks, tensor {}", layout.sharding, layout.data, layout.tensor);
+    let master = if precision.is_mixed() && layout.sharding != Sharding::None { " and fp32 master copy" } else { "" };
     let peak = class.peak.at(precision).unwrap_or_default() / 1e12;
     let row = |quantity, value, how| Derivation { quantity, value, how };
     vec![
@@ -100,7 +101,7 @@ fn derive(
         ),
         row("weights", gib(memory.weights), format!("{precision:?}, {shared}")),
         row("gradients", gib(memory.gradients), format!("{precision:?}, {shared}")),
-        row("optimizer", gib(memory.optimizer), format!("{optimizer:?} and master copy, {shared}")),
+        row("optimizer", gib(memory.optimizer), format!("{optimizer:?}{master}, {shared}")),
         row(
             "activations",
             gib(memory.activations),

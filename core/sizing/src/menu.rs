@@ -2,7 +2,7 @@
 
 use crate::candidates::{cuts, layouts, shapes};
 use crate::estimate::mfu;
-use crate::learned::{MemoryCorrection, StepCorrection};
+use crate::learned::{Blame, MemoryCorrection, StepCorrection};
 use crate::memory::GIB;
 use crate::rank::rank;
 use crate::{
@@ -34,14 +34,21 @@ pub fn menu(job: &JobSpec, classes: &[ClassSpec], evidence: &Evidence, current: 
     allowed.sort_by(|a, b| a.name.cmp(&b.name));
     allowed.dedup_by(|a, b| a.name == b.name);
     let steps = StepCorrection::learn(job, classes, evidence);
-    let mut candidates = Vec::new();
-    let mut rejected = Vec::new();
-    for class in &allowed {
-        let memory = MemoryCorrection::learn(job, &class.name, classes, evidence);
-        let looked = Look { job, class, memory: &memory, steps: &steps, current }.at_class();
-        candidates.extend(looked.candidates);
-        rejected.extend(looked.rejected);
+    let look = |blame| {
+        let mut looked = Menu::default();
+        for class in &allowed {
+            let memory = MemoryCorrection::learn(job, &class.name, classes, evidence, blame);
+            let at_class = Look { job, class, memory: &memory, steps: &steps, current }.at_class();
+            looked.candidates.extend(at_class.candidates);
+            looked.rejected.extend(at_class.rejected);
+        }
+        looked
+    };
+    let mut looked = look(Blame::Everything);
+    if looked.candidates.is_empty() && !evidence.memory.is_empty() {
+        looked = look(Blame::Activations);
     }
+    let Menu { mut candidates, mut rejected } = looked;
     if candidates.iter().any(|candidate| candidate.fit == Fit::Fits) {
         candidates.retain(|candidate| candidate.fit == Fit::Fits);
     }
@@ -136,8 +143,10 @@ impl Look<'_> {
         }
         if !divided {
             let message = format!(
-                "a global batch of {} does not divide over {} ranks as declared",
-                self.job.global_batch, layouts[0].data
+                "a global batch of {} does not divide over {} ranks{}",
+                self.job.global_batch,
+                layouts[0].data,
+                self.as_declared()
             );
             reject.note(shape.gpus(), RejectionReason::BatchDoesNotDivide, message);
         } else if offers.is_empty()
@@ -204,6 +213,14 @@ impl Look<'_> {
             })
             .min_by(|a, b| seconds(a).total_cmp(&seconds(b)));
         [Some(first), spare].into_iter().flatten().cloned().collect()
+    }
+
+    /// What else the cut has to respect.
+    fn as_declared(&self) -> String {
+        match (self.job.accepts.micro_batch, self.job.declared.micro_batch) {
+            (false, Some(micro)) => format!(" in declared micro-batches of {micro}"),
+            _ => String::new(),
+        }
     }
 
     fn too_large(&self, shape: &Shape, layout: &Layout, micro: u32, bytes: u64) -> String {

@@ -67,6 +67,13 @@ fn learned(
     bound: f64,
 ) {
     let home = current.map_or(&latest.class, |current| &current.shape.class);
+    if !menu.candidates.iter().any(|candidate| candidate.shape.class == *home && seconds(candidate) <= bound) {
+        // Nothing of its class is as fast any more (the fastest size may have run out of memory since): what comes
+        // nearest, rather than another class that nothing was observed on.
+        menu.candidates.sort_by(|a, b| seconds(a).total_cmp(&seconds(b)));
+        menu.candidates.sort_by_key(|candidate| candidate.shape.class != *home);
+        return;
+    }
     reject_slow(menu, steps, bound);
     let line = classes.iter().find(|class| class.name == *home).map_or(0.0, |class| class.line.low_activity);
     let observed_now = current.is_none_or(|current| latest.shape == current.shape);
@@ -95,12 +102,8 @@ fn learned(
     menu.candidates.sort_by_key(rank);
 }
 
-/// Moves what would be slower than the bound to the rejected, unless nothing else is left.
+/// Moves what would be slower than the bound to the rejected.
 fn reject_slow(menu: &mut Menu, steps: &StepCorrection<'_>, bound: f64) {
-    if !menu.candidates.iter().any(|candidate| seconds(candidate) <= bound) {
-        menu.candidates.sort_by(|a, b| seconds(a).total_cmp(&seconds(b)));
-        return;
-    }
     let (kept, slow): (Vec<_>, Vec<_>) =
         std::mem::take(&mut menu.candidates).into_iter().partition(|candidate| seconds(candidate) <= bound);
     let fastest = steps.reference_seconds().unwrap_or_default();

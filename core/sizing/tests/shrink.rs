@@ -245,3 +245,26 @@ proptest! {
         prop_assert_eq!(Some(first.shape.gpus()), expected);
     }
 }
+
+#[test]
+fn a_model_of_large_states_is_not_given_up_after_running_out_once() {
+    // States of 2 B parameters fill 34 of 79 GiB: a factor of 2 on everything would leave no size at all.
+    let classes = h100();
+    let model = Model::Custom(plimsoll_sizing::Custom {
+        parameters: 2_000_000_000,
+        flops_per_sample: 1e12,
+        activation_bytes_per_sample: 2_000_000_000,
+    });
+    let job = JobSpec { accepts: Accepts::default(), requested_gpus: Some(1), ..common::job(model, 1, 64) };
+    let start = menu(&job, &classes, &Evidence::default(), None).candidates[0].clone();
+    let mut evidence = Evidence::default();
+    evidence.push_memory(MemoryEvidence {
+        class: start.shape.class.clone(),
+        shape: start.shape.clone(),
+        layout: start.layout,
+        micro_batch: start.batch.micro,
+        kind: MemoryKind::RanOut,
+    });
+    let second = menu(&job, &classes, &evidence, None).candidates[0].clone();
+    assert!(second.batch.micro * 2 <= start.batch.micro, "{} then {}", start.batch.micro, second.batch.micro);
+}

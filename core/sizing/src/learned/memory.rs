@@ -12,6 +12,9 @@ const SIGMA: f64 = 0.25;
 /// The same once a peak was reported: what is left is the step from one micro-batch or sharding to another.
 const SIGMA_AFTER_PEAK: f64 = 0.08;
 
+/// Spread of activations alone, where states are trusted.
+const SIGMA_ACTIVATIONS: f64 = 0.35;
+
 /// Accepted chance of running out of memory again.
 const RISK: f64 = 0.02;
 
@@ -20,6 +23,16 @@ const BOUNDS: (f64, f64) = (0.3, 4.0);
 
 /// Share of activations below which a surplus is not blamed on them.
 const GROWING_SHARE: f64 = 0.25;
+
+/// What a size that ran out is blamed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blame {
+    /// Everything but the context: the careful reading.
+    Everything,
+    /// Activations and logits: states are counted rather than estimated, and where the careful reading leaves no size
+    /// at all, a smaller micro-batch is worth a try before the job is given up.
+    Activations,
+}
 
 /// What the evidence says about the device memory of a job on one class.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,7 +61,13 @@ impl MemoryCorrection {
     /// Peaks of the class count, or of any class while there is none: a program needs about the same everywhere. Sizes
     /// that ran out after the newest peak raise the factor to where less than 2 % of the error's tail is left, given
     /// that it is at least what the device held. Running out on one class forbids sizes on that class alone.
-    pub(crate) fn learn(job: &JobSpec, class: &ClassName, classes: &[ClassSpec], evidence: &Evidence) -> Self {
+    pub(crate) fn learn(
+        job: &JobSpec,
+        class: &ClassName,
+        classes: &[ClassSpec],
+        evidence: &Evidence,
+        blame: Blame,
+    ) -> Self {
         let all = &evidence.memory;
         let own = |known: &MemoryEvidence| known.class == *class && peak(known).is_some();
         let relevant = |known: &MemoryEvidence| peak(known).is_some() && (!all.iter().any(own) || own(known));
@@ -68,15 +87,26 @@ impl MemoryCorrection {
             .filter_map(|(_, known)| {
                 let held = classes.iter().find(|c| c.name == known.class)?.memory_bytes as f64;
                 let memory = Memory::of(job, &known.layout, known.micro_batch);
-                let rest = correction.fixed * memory.fixed() + correction.growing * memory.growing();
-                (rest > 0.0).then(|| (held - memory.context as f64) / rest)
+                let fixed = correction.fixed * memory.fixed();
+                let growing = correction.growing * memory.growing();
+                let (blamed, trusted) = match blame {
+                    Blame::Everything => (fixed + growing, 0.0),
+                    Blame::Activations => (growing, fixed),
+                };
+                (blamed > 0.0).then(|| (held - memory.context as f64 - trusted) / blamed)
             })
             .fold(0.0, f64::max);
         if bound > 0.0 {
-            let sigma = if newest.is_some() { SIGMA_AFTER_PEAK } else { SIGMA };
+            let sigma = match (newest, blame) {
+                (Some(_), _) => SIGMA_AFTER_PEAK,
+                (None, Blame::Everything) => SIGMA,
+                (None, Blame::Activations) => SIGMA_ACTIVATIONS,
+            };
             let factor = conditional_quantile(1.0, sigma, bound, RISK);
-            correction.fixed *= factor;
             correction.growing *= factor;
+            if blame == Blame::Everything {
+                correction.fixed *= factor;
+            }
         }
         correction.ran_out = all
             .iter()

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Batch, ClassName, Layout, Shape};
 
-pub(crate) use memory::MemoryCorrection;
+pub(crate) use memory::{Blame, MemoryCorrection};
 pub(crate) use steps::StepCorrection;
 
 /// Most observations of each kind that are kept.
