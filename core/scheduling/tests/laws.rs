@@ -192,7 +192,7 @@ fn a_large_cluster_is_planned_lawfully() {
 /// `cargo test --release -p plimsoll-scheduling -- --ignored --nocapture` prints how long a plan takes.
 #[test]
 #[ignore = "a measurement, not a law"]
-#[allow(clippy::print_stderr, reason = "the measurement is its result")]
+#[allow(clippy::print_stderr, clippy::disallowed_methods, reason = "a measurement takes time and says so")]
 fn how_long_a_plan_takes() {
     for (nodes, jobs, already) in [(500, 200, 0), (500, 200, 150), (500, 1000, 190), (2000, 1000, 700)] {
         let snapshot = large(nodes, jobs, already);

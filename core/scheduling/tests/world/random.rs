@@ -2,8 +2,8 @@
 
 use plimsoll_menu::{Batch, Candidate, ClassName, Fit};
 use plimsoll_scheduling::{
-    Elasticity, Job, Mode, MoveRules, Node, NodeExpression, Queue, Reason, Snapshot, Standing, Taint, Target,
-    Toleration,
+    Elasticity, Job, Mode, MoveRules, Node, NodeExpression, Queue, Reason, Resources, Snapshot, Standing, Taint,
+    Target, Toleration,
 };
 use proptest::prelude::*;
 
@@ -22,7 +22,7 @@ fn nodes() -> impl Strategy<Value = Vec<Node>> {
         let build = |(index, (class, gpus, others, cpus, open, zone, tainted))| {
             let mut node = node(&format!("n{index}"), class, gpus);
             node.gpus_held_by_others = others;
-            node.allocatable = resources(cpus, 64, 12);
+            node.allocatable = Resources { ephemeral_bytes: 3 * cpus, ..resources(cpus, 2 * cpus, 6 + cpus % 4) };
             node.held_by_others = resources(2, 2, 5);
             node.open = open > 0;
             if let Some(zone) = zone {
@@ -116,8 +116,8 @@ fn build_job(index: usize, draw: Draw, nodes: &[Node]) -> Job {
     job.queue = draw.queue.into();
     (job.mode, job.elasticity) = (draw.mode, draw.elasticity);
     let (base, per_gpu, kind) = draw.needs;
-    job.needs.base = resources(base, 2, 1);
-    job.needs.per_gpu = resources(per_gpu, 4, 0);
+    job.needs.base = Resources { ephemeral_bytes: 10 * per_gpu, ..resources(base, 2, 1) };
+    job.needs.per_gpu = resources(per_gpu, base, 0);
     let expression = |key: &str, operator: &str, value: &str| NodeExpression {
         key: key.into(),
         field: key == "metadata.name",
@@ -176,6 +176,8 @@ fn build_job(index: usize, draw: Draw, nodes: &[Node]) -> Job {
     {
         let allocation = allocation(&mut job);
         allocation.live_batch = live_batch;
+        allocation.since = at([90_000, 99_700, 80_000, 50_000, 99_701][second % 5]);
+        allocation.last_move = (second == 7).then(|| at(99_900));
         allocation.observed = observed || long;
         allocation.running = live_batch || long;
         allocation.step_seconds = step.then_some(held.predicted.step_seconds * 1.2);
@@ -196,7 +198,7 @@ fn build_job(index: usize, draw: Draw, nodes: &[Node]) -> Job {
 /// A random cluster.
 pub(crate) fn snapshots() -> impl Strategy<Value = Snapshot> {
     let rules = (0_u8..10, prop_oneof![Just(0.0), Just(0.1), Just(0.5)]);
-    (nodes(), queues(), prop::collection::vec(draws(), 0..12), rules).prop_map(|(nodes, queues, draws, (on, least))| {
+    (nodes(), queues(), prop::collection::vec(draws(), 0..10), rules).prop_map(|(nodes, queues, draws, (on, least))| {
         let jobs = draws.into_iter().enumerate().map(|(index, draw)| build_job(index, draw, &nodes)).collect();
         let mut snapshot = snapshot(nodes, jobs);
         snapshot.queues = queues;
