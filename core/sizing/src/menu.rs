@@ -163,7 +163,7 @@ impl Look<'_> {
         if let Some(ran) = memory.forbids(layout, batch.micro, &needed) {
             return Verdict::RanOut { micro: batch.micro, ran };
         }
-        let bytes = memory.apply(&needed);
+        let bytes = memory.apply(layout, batch.micro, &needed);
         let fit = if bytes <= class.memory_line_bytes() {
             Fit::Fits
         } else if bytes as f64 <= class.memory_bytes as f64 * TIGHT {

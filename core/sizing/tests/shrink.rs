@@ -6,7 +6,8 @@ mod common;
 use common::{class, gpt, job};
 use plimsoll_sizing::learned::{MemoryEvidence, MemoryKind, StepEvidence};
 use plimsoll_sizing::{
-    Accepts, Batch, Candidate, ClassSpec, Current, Evidence, JobSpec, Layout, Mode, Model, RejectionReason, Shape, menu,
+    Accepts, Batch, Candidate, ClassSpec, Current, Evidence, JobSpec, Layout, Memory, Mode, Model, RejectionReason,
+    Shape, menu,
 };
 use proptest::prelude::*;
 
@@ -162,7 +163,9 @@ fn two_peaks_give_both_factors() {
         });
     }
     for candidate in menu(&job, &classes, &evidence, None).candidates.iter().filter(|c| c.shape == shape) {
-        let error = candidate.predicted.device_memory_bytes as f64 / truth(candidate.batch.micro) as f64 - 1.0;
+        let context = Memory::of(&job, &candidate.layout, 1).context;
+        let learned = candidate.predicted.device_memory_bytes - context;
+        let error = learned as f64 / truth(candidate.batch.micro) as f64 - 1.0;
         assert!(error.abs() < 0.01, "micro-batch {}: {error}", candidate.batch.micro);
     }
 }
@@ -267,4 +270,23 @@ fn a_model_of_large_states_is_not_given_up_after_running_out_once() {
     });
     let second = menu(&job, &classes, &evidence, None).candidates[0].clone();
     assert!(second.batch.micro * 2 <= start.batch.micro, "{} then {}", start.batch.micro, second.batch.micro);
+}
+
+#[test]
+fn a_size_that_ran_well_stays_after_a_larger_one_ran_out() {
+    let classes = h100();
+    let job = JobSpec { requested_gpus: Some(1), max_gpus: 1, global_batch: 512, ..small_job() };
+    let shape = Shape { class: classes[0].name.clone(), pods: 1, gpus_per_pod: 1 };
+    let seen = |micro_batch, kind| MemoryEvidence {
+        class: shape.class.clone(),
+        shape: shape.clone(),
+        layout: Layout::data_parallel(1),
+        micro_batch,
+        kind,
+    };
+    let mut evidence = Evidence::default();
+    evidence.push_memory(seen(64, MemoryKind::Peak { bytes: 76_000_000_000 }));
+    evidence.push_memory(seen(128, MemoryKind::RanOut));
+    let first = menu(&job, &classes, &evidence, None).candidates[0].clone();
+    assert_eq!(first.batch.micro, 64);
 }

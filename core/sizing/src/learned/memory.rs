@@ -43,6 +43,8 @@ pub(crate) struct MemoryCorrection {
     growing: f64,
     /// Sizes that ran out on the class.
     ran_out: Vec<RanOut>,
+    /// Peaks reported on the class: layout, micro-batch, bytes; oldest first.
+    peaks: Vec<(Layout, u32, u64)>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -73,7 +75,7 @@ impl MemoryCorrection {
         let relevant = |known: &MemoryEvidence| peak(known).is_some() && (!all.iter().any(own) || own(known));
         let newest = all.iter().rposition(relevant);
         let newest_own = all.iter().rposition(own);
-        let mut correction = Self { fixed: 1.0, growing: 1.0, ran_out: Vec::new() };
+        let mut correction = Self { fixed: 1.0, growing: 1.0, ran_out: Vec::new(), peaks: Vec::new() };
         if let Some(newest) = newest {
             let partner = all[..newest].iter().rev().find(|known| relevant(known) && pairs(known, &all[newest]));
             (correction.fixed, correction.growing) = partner
@@ -108,6 +110,8 @@ impl MemoryCorrection {
                 correction.fixed *= factor;
             }
         }
+        let own_peak = |known: &MemoryEvidence| Some((known.layout, known.micro_batch, peak(known)?));
+        correction.peaks = all.iter().filter(|known| own(known)).filter_map(own_peak).collect();
         correction.ran_out = all
             .iter()
             .enumerate()
@@ -122,9 +126,14 @@ impl MemoryCorrection {
         correction
     }
 
-    /// A prediction after correction, in bytes: the context as it is, the rest times what was learned.
-    pub(crate) fn apply(&self, memory: &Memory) -> u64 {
-        (memory.context as f64 + self.fixed * memory.fixed() + self.growing * memory.growing()) as u64
+    /// A prediction after correction, in bytes: the context as it is, the rest times what was learned. A size whose peak
+    /// was reported needs that peak, and a smaller micro-batch of the same layout not more.
+    pub(crate) fn apply(&self, layout: &Layout, micro_batch: u32, memory: &Memory) -> u64 {
+        let rest = (self.fixed * memory.fixed() + self.growing * memory.growing()) as u64;
+        let same = self.peaks.iter().rev().filter(|(of, ..)| of == layout);
+        let exact = same.clone().find(|(_, micro, _)| *micro == micro_batch).map(|(.., bytes)| *bytes);
+        let larger = same.filter(|(_, micro, _)| *micro > micro_batch).map(|(.., bytes)| *bytes).min();
+        memory.context + exact.unwrap_or_else(|| larger.map_or(rest, |bytes| bytes.min(rest)))
     }
 
     /// The micro-batch that ran out and forbids this one: never the same or a larger size again on the class, and until a
@@ -165,7 +174,7 @@ fn pairs(a: &MemoryEvidence, b: &MemoryEvidence) -> bool {
 fn affine(job: &JobSpec, a: &MemoryEvidence, b: &MemoryEvidence) -> Option<(f64, f64)> {
     let (one, two) = (Memory::of(job, &a.layout, a.micro_batch), Memory::of(job, &b.layout, b.micro_batch));
     let growing = (peak(b)? as f64 - peak(a)? as f64) / (two.growing() - one.growing());
-    let fixed = (peak(b)? as f64 - two.context as f64 - growing * two.growing()) / two.fixed();
+    let fixed = (peak(b)? as f64 - growing * two.growing()) / two.fixed();
     let plausible = |factor: f64| (BOUNDS.0..=BOUNDS.1).contains(&factor);
     (plausible(growing) && plausible(fixed)).then_some((fixed, growing))
 }
@@ -176,7 +185,7 @@ fn affine(job: &JobSpec, a: &MemoryEvidence, b: &MemoryEvidence) -> Option<(f64,
 /// readings always the one that promises less room for a larger micro-batch.
 fn single(job: &JobSpec, known: &MemoryEvidence) -> (f64, f64) {
     let memory = Memory::of(job, &known.layout, known.micro_batch);
-    let rest = peak(known).unwrap_or_default() as f64 - memory.context as f64;
+    let rest = peak(known).unwrap_or_default() as f64;
     let (fixed, growing) = (memory.fixed(), memory.growing());
     let uniform = (rest / (fixed + growing)).clamp(BOUNDS.0, BOUNDS.1);
     if uniform > 1.0 && growing > GROWING_SHARE * (fixed + growing) {

@@ -23,7 +23,7 @@ pub enum MemoryKind {
     RanOut,
     /// Its reported peak.
     Peak {
-        /// Peak on the fullest device, in bytes.
+        /// Peak of the program's allocator on the fullest device, in bytes; the device context comes on top.
         bytes: u64,
     },
 }
