@@ -125,7 +125,8 @@ fn raw_template(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Rightsizing {
-    /// Off runs exactly the requested count; Initial chooses once; Auto also corrects while the job runs.
+    /// "Off" (in quotes: YAML reads a bare Off as false) runs exactly the requested count; Initial chooses once; Auto also
+    /// corrects while the job runs.
     #[serde(default)]
     pub mode: RightsizingMode,
 }
