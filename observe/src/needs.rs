@@ -52,7 +52,7 @@ fn each_gpu(per_gpu: Option<&ResourcesPerGpu>) -> Result<Resources, TemplateErro
     let Some(per_gpu) = per_gpu else { return Ok(Resources::default()) };
     let list: BTreeMap<String, Quantity> =
         per_gpu.amounts().into_iter().map(|(name, amount)| (name.to_owned(), amount.clone())).collect();
-    let place = |source| TemplateError::Quantity { place: "spec.accelerators.resourcesPerGPU".to_owned(), source };
+    let place = |because| TemplateError::Quantity { place: "spec.accelerators.resourcesPerGPU".to_owned(), because };
     Ok(Requests::read(&list).map_err(place)?.as_resources())
 }
 

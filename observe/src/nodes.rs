@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{self as core, Node, Pod};
 use kube::ResourceExt as _;
 use plimsoll_crds::{AcceleratorClass, accelerator_node::Health, labels};
 use plimsoll_menu::ClassName;
@@ -104,7 +104,7 @@ fn node(node: &Node, offers: &[Offer], others: &[&Pod], objects: &Objects, now: 
         open: closed_because.is_none(),
         closed_because: closed_because.unwrap_or_default(),
         labels: node.labels().clone(),
-        taints: taints(node),
+        taints: taints(node, &offer.resource),
     })
 }
 
@@ -133,10 +133,17 @@ fn conflict(offer: &Offer) -> Option<String> {
     (offer.classes.len() > 1).then(|| format!("is claimed by classes {}", offer.classes.join(" and ")))
 }
 
-fn taints(node: &Node) -> Vec<Taint> {
-    let taints = node.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
-    let keeps_away = taints.filter(|taint| matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute"));
-    let mut taints: Vec<Taint> = keeps_away
+/// Taints that may keep a job's pods away. Not among them is the one that keeps other pods off nodes with accelerators:
+/// its key is the resource, and the operator gives every pod that requests the resource the toleration, as the
+/// apiserver's ExtendedResourceToleration plugin would.
+fn taints(node: &Node, resource: &str) -> Vec<Taint> {
+    let keeps_away = |taint: &&core::Taint| match taint.effect.as_str() {
+        "NoSchedule" => taint.key != resource,
+        "NoExecute" => true,
+        _ => false,
+    };
+    let taints = node.spec.iter().flat_map(|spec| spec.taints.iter().flatten()).filter(keeps_away);
+    let mut taints: Vec<Taint> = taints
         .map(|t| Taint { key: t.key.clone(), value: t.value.clone().unwrap_or_default(), effect: t.effect.clone() })
         .collect();
     taints.sort_by(|a, b| (&a.key, &a.effect, &a.value).cmp(&(&b.key, &b.effect, &b.value)));

@@ -11,6 +11,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::{
+    needs,
     quantity::QuantityError,
     requests::{self, Requests},
 };
@@ -23,7 +24,7 @@ pub const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 pub enum TemplateError {
     /// It does not read as a pod template.
     #[error("failed to read spec.template as a pod template: {0}")]
-    Unreadable(#[source] serde_json::Error),
+    Unreadable(serde_json::Error),
     /// It has no container.
     #[error("spec.template.spec.containers is empty: name at least the container that trains")]
     NoContainers,
@@ -79,13 +80,12 @@ pub enum TemplateError {
     )]
     EmptyTerm,
     /// An amount cannot be read.
-    #[error("failed to read {place}: {source}")]
+    #[error("failed to read {place}: {because}")]
     Quantity {
         /// Where it stands.
         place: String,
         /// What is wrong.
-        #[source]
-        source: QuantityError,
+        because: QuantityError,
     },
 }
 
@@ -127,9 +127,9 @@ impl TemplateView {
             own_accelerators(container, accelerators)?;
         }
         let trainer = &pod.containers[trainer_index];
-        let place = |source| TemplateError::Quantity { place: "a request of spec.template".to_owned(), source };
+        let place = |because| TemplateError::Quantity { place: "a request of spec.template".to_owned(), because };
         let claims = pod.volumes.iter().flatten().filter_map(|v| v.persistent_volume_claim.as_ref());
-        Ok(Self {
+        let view = Self {
             trainer_container: trainer.name.clone(),
             trainer_index,
             mounts_shm: trainer
@@ -141,7 +141,10 @@ impl TemplateView {
             requests: requests::of_pod(&pod, None).map_err(place)?,
             claims: claims.map(|claim| claim.claim_name.clone()).collect(),
             pod,
-        })
+        };
+        // What cannot be planned cannot be used: found here, once, and not at every plan.
+        needs::pod_needs(&view, spec.accelerators.resources_per_gpu.as_ref())?;
+        Ok(view)
     }
 
     /// The container that trains.
@@ -259,9 +262,9 @@ fn own_accelerators(container: &Container, accelerators: &BTreeSet<String>) -> R
 }
 
 fn requests_of(container: &Container) -> Result<Requests, TemplateError> {
-    requests::of_container(container.resources.as_ref()).map_err(|source| TemplateError::Quantity {
+    requests::of_container(container.resources.as_ref()).map_err(|because| TemplateError::Quantity {
         place: format!("the resources of container {:?} of spec.template", container.name),
-        source,
+        because,
     })
 }
 

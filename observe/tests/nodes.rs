@@ -71,11 +71,13 @@ fn a_node_that_two_classes_claim_is_closed_and_names_both() {
 }
 
 #[test]
-fn only_taints_that_keep_pods_away_are_carried_over() {
-    let taints = "taints: [{key: nvidia.com/gpu, value: present, effect: NoSchedule}, {key: soft, effect: PreferNoSchedule}, {key: out, effect: NoExecute}]";
+fn only_taints_that_keep_a_jobs_pods_away_are_carried_over() {
+    // The operator tolerates the first, the second keeps nobody away.
+    let taints = "taints: [{key: nvidia.com/gpu, effect: NoSchedule}, {key: soft, effect: PreferNoSchedule},
+      {key: team, value: a, effect: NoSchedule}, {key: nvidia.com/gpu, effect: NoExecute}]";
     let node = only_node(&(node("n1", taints) + &class("h100")));
     let keys: Vec<_> = node.taints.iter().map(|t| (t.key.as_str(), t.value.as_str(), t.effect.as_str())).collect();
-    assert_eq!(keys, [("nvidia.com/gpu", "present", "NoSchedule"), ("out", "", "NoExecute")]);
+    assert_eq!(keys, [("nvidia.com/gpu", "", "NoExecute"), ("team", "a", "NoSchedule")]);
 }
 
 #[test]
