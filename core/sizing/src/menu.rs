@@ -22,8 +22,12 @@ const TIGHT: f64 = 0.97;
 /// Steps within this share of the shortest count as equally short, so that the simpler way is taken.
 const SAME_STEP: f64 = 0.01;
 
-/// A running job's cut is kept unless another one gains at least this share of the step.
-const WORTH_A_CHANGE: f64 = 0.02;
+/// A running job's cut is kept unless another one of its layout gains at least this share of the step; that may go to
+/// running pods.
+const WORTH_A_CUT: f64 = 0.03;
+
+/// The same for another layout, which always takes a restart.
+const WORTH_A_LAYOUT: f64 = 0.10;
 
 /// Every way to run a job that fits, the most preferred first, and what was left out and why.
 ///
@@ -192,20 +196,14 @@ impl Look<'_> {
             offers.retain(|offer| offer.fit == Fit::Fits);
         }
         let seconds = |offer: &Candidate| offer.predicted.step_seconds;
-        let Some(shortest) = offers.iter().map(seconds).min_by(f64::total_cmp) else { return Vec::new() };
-        let running = self.current.filter(|current| current.shape == *shape).and_then(|current| {
-            offers.iter().find(|offer| {
-                offer.layout == current.layout
-                    && offer.batch == current.batch
-                    && shortest > seconds(offer) * (1.0 - WORTH_A_CHANGE)
-            })
-        });
-        let simplest = || {
-            offers.iter().filter(|offer| seconds(offer) <= shortest * (1.0 + SAME_STEP)).min_by_key(|offer| {
+        let running = self.running(shape, &offers);
+        let better: Vec<&Candidate> = offers.iter().filter(|offer| self.is_better(offer, running)).collect();
+        let shortest = better.iter().map(|offer| seconds(offer)).fold(f64::INFINITY, f64::min);
+        let simplest =
+            better.into_iter().filter(|offer| seconds(offer) <= shortest * (1.0 + SAME_STEP)).min_by_key(|offer| {
                 (offer.layout.recompute, offer.layout.tensor, offer.layout.sharding, offer.batch.micro)
-            })
-        };
-        let Some(first) = running.or_else(simplest) else { return Vec::new() };
+            });
+        let Some(first) = simplest.or(running) else { return Vec::new() };
         let spare = offers
             .iter()
             .filter(|offer| {
@@ -213,6 +211,20 @@ impl Look<'_> {
             })
             .min_by(|a, b| seconds(a).total_cmp(&seconds(b)));
         [Some(first), spare].into_iter().flatten().cloned().collect()
+    }
+
+    /// What runs now, when it is on this shape and still among the offers.
+    fn running<'o>(&self, shape: &Shape, offers: &'o [Candidate]) -> Option<&'o Candidate> {
+        let current = self.current.filter(|current| current.shape == *shape)?;
+        offers.iter().find(|offer| offer.layout == current.layout && offer.batch == current.batch)
+    }
+
+    /// Whether an offer gains enough over what runs; anything does when nothing runs here.
+    fn is_better(&self, offer: &Candidate, running: Option<&Candidate>) -> bool {
+        running.is_none_or(|running| {
+            let worth = if offer.layout == running.layout { WORTH_A_CUT } else { WORTH_A_LAYOUT };
+            offer.predicted.step_seconds <= running.predicted.step_seconds * (1.0 - worth)
+        })
     }
 
     /// What else the cut has to respect.

@@ -5,7 +5,8 @@
 //! 2. Auto, steps observed, and the job is under-used or slower than the bound: the smallest count of its class whose
 //!    activity is in band and whose step is at most [`BOUND`] times the fastest one observed; if none is in band, the
 //!    smallest count under that bound. What is slower is rejected with its numbers.
-//! 3. Something runs: what runs stays first (its cut may be better).
+//! 3. Something runs: what runs stays first (its cut may be better). Slower sizes stay on the menu, since a busy job may
+//!    have to make do with less.
 //! 4. Auto and a requested count: that count first.
 //! 5. In band before out of band; in band the shortest step, then the fewest devices; out of band the highest activity.
 //!
@@ -35,10 +36,10 @@ pub(crate) fn rank(
     {
         candidates.retain(|candidate| candidate.shape.gpus() == current.shape.gpus());
     }
-    candidates.sort_by(by_merit);
-    let mut menu = Menu { candidates, rejected: Vec::new() };
+    let order = if job.mode == Mode::Off { by_seconds } else { by_merit };
+    let mut menu = Menu { candidates: by_first_of_shape(candidates, order), rejected: Vec::new() };
     match job.mode {
-        Mode::Off => menu.candidates.sort_by(|a, b| seconds(a).total_cmp(&seconds(b))),
+        Mode::Off => {}
         Mode::Initial => keep_current_first(&mut menu.candidates, current),
         Mode::Auto => {
             let latest = steps.latest(current);
@@ -67,14 +68,6 @@ fn learned(
     bound: f64,
 ) {
     let home = current.map_or(&latest.class, |current| &current.shape.class);
-    if !menu.candidates.iter().any(|candidate| candidate.shape.class == *home && seconds(candidate) <= bound) {
-        // Nothing of its class is as fast any more (the fastest size may have run out of memory since): what comes
-        // nearest, rather than another class that nothing was observed on.
-        menu.candidates.sort_by(|a, b| seconds(a).total_cmp(&seconds(b)));
-        menu.candidates.sort_by_key(|candidate| candidate.shape.class != *home);
-        return;
-    }
-    reject_slow(menu, steps, bound);
     let line = classes.iter().find(|class| class.name == *home).map_or(0.0, |class| class.line.low_activity);
     let observed_now = current.is_none_or(|current| latest.shape == current.shape);
     let settled = observed_now && latest.sm_activity >= line && latest.step_seconds <= bound;
@@ -83,6 +76,14 @@ fn learned(
         menu.candidates.sort_by_key(|candidate| candidate.shape != *running);
         return;
     }
+    if !menu.candidates.iter().any(|candidate| candidate.shape.class == *home && seconds(candidate) <= bound) {
+        // Nothing of its class is as fast any more (the fastest size may have run out of memory since): what comes
+        // nearest, rather than another class that nothing was observed on.
+        menu.candidates.sort_by(|a, b| seconds(a).total_cmp(&seconds(b)));
+        menu.candidates.sort_by_key(|candidate| candidate.shape.class != *home);
+        return;
+    }
+    reject_slow(menu, steps, bound);
     let at_home = |candidate: &&Candidate| candidate.shape.class == *home;
     let smallest = |in_band: bool| {
         menu.candidates
@@ -132,6 +133,19 @@ fn keep_current_first(candidates: &mut [Candidate], current: Option<&Current>) {
     }
 }
 
+/// Orders shapes by their first candidate; the others of a shape stay behind it, in their order.
+fn by_first_of_shape(candidates: Vec<Candidate>, order: fn(&Candidate, &Candidate) -> Ordering) -> Vec<Candidate> {
+    let mut groups: Vec<Vec<Candidate>> = Vec::new();
+    for candidate in candidates {
+        match groups.last_mut() {
+            Some(group) if group[0].shape == candidate.shape => group.push(candidate),
+            _ => groups.push(vec![candidate]),
+        }
+    }
+    groups.sort_by(|a, b| order(&a[0], &b[0]));
+    groups.into_iter().flatten().collect()
+}
+
 fn seconds(candidate: &Candidate) -> f64 {
     candidate.predicted.step_seconds
 }
@@ -148,6 +162,11 @@ fn by_merit(a: &Candidate, b: &Candidate) -> Ordering {
                 b.predicted.sm_activity.total_cmp(&a.predicted.sm_activity).then(bucket(a).cmp(&bucket(b)))
             }
         })
-        .then_with(|| seconds(a).total_cmp(&seconds(b)))
-        .then_with(|| (&a.shape, &a.layout, &a.batch).cmp(&(&b.shape, &b.layout, &b.batch)))
+        .then_with(|| by_seconds(a, b))
+}
+
+/// The shortest step, then class, shape, layout and batch.
+fn by_seconds(a: &Candidate, b: &Candidate) -> Ordering {
+    let ties = |c: &Candidate| (c.shape.clone(), c.layout, c.batch);
+    seconds(a).total_cmp(&seconds(b)).then_with(|| ties(a).cmp(&ties(b)))
 }

@@ -118,7 +118,7 @@ fn a_peak_with_room_lets_the_micro_batch_grow() {
         micro_batch: start.batch.micro,
         kind: MemoryKind::Peak { bytes: start.predicted.device_memory_bytes / 2 },
     });
-    let grown = menu(&job, &classes, &evidence, None).candidates[0].clone();
+    let grown = menu(&job, &classes, &evidence, Some(&current(&start))).candidates[0].clone();
     assert!(grown.batch.micro > start.batch.micro, "{} then {}", start.batch.micro, grown.batch.micro);
     assert_eq!(grown.batch.global, 512);
     assert!(grown.predicted.step_seconds < start.predicted.step_seconds);
@@ -289,4 +289,16 @@ fn a_size_that_ran_well_stays_after_a_larger_one_ran_out() {
     evidence.push_memory(seen(128, MemoryKind::RanOut));
     let first = menu(&job, &classes, &evidence, None).candidates[0].clone();
     assert_eq!(first.batch.micro, 64);
+}
+
+#[test]
+fn a_busy_job_may_still_make_do_with_less() {
+    let job = small_job();
+    let start = menu(&job, &h100(), &Evidence::default(), None).candidates[0].clone();
+    let mut evidence = Evidence::default();
+    evidence.push_step(run(&start, 8.0, 0.1));
+    let menu = menu(&job, &h100(), &evidence, Some(&current(&start)));
+    assert_eq!(menu.candidates[0].shape, start.shape);
+    assert!(menu.candidates.iter().any(|candidate| candidate.shape.gpus() == 1));
+    assert!(menu.rejected.is_empty(), "{:?}", menu.rejected);
 }
