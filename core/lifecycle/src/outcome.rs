@@ -1,6 +1,6 @@
 //! How a trainer container ended.
 
-use serde::Deserialize;
+use plimsoll_protocol::TerminationMessage;
 
 /// How a trainer container ended, worst first: when pods of one revision end differently, the smallest is the cause and
 /// the rest are its echo. Memory comes first, because ranks that lose a peer fail with an ordinary error.
@@ -49,14 +49,6 @@ const DEVICE_TEXTS: [&str; 4] =
 /// Text by which PyTorch says that the *host* ran out of memory.
 const HOST_TEXT: &str = "DefaultCPUAllocator: ";
 
-/// The JSON that a program may leave as its termination message.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Termination {
-    reason: String,
-    peak_memory_bytes: Option<u64>,
-}
-
 impl Outcome {
     /// Reads the end of a trainer container.
     ///
@@ -91,9 +83,11 @@ impl Outcome {
 
 /// What the program itself says about memory: the JSON of the protocol on a line of its own, or a framework's text.
 fn said_by_program(message: &str) -> Option<Outcome> {
-    let json = message.lines().rev().find_map(|line| serde_json::from_str::<Termination>(line.trim()).ok());
-    if let Some(Termination { reason, peak_memory_bytes }) = json {
-        return (reason == "OutOfMemory").then_some(Outcome::DeviceOutOfMemory { peak_bytes: peak_memory_bytes });
+    if let Some(TerminationMessage { reason, peak_memory_bytes: peak_bytes }) =
+        message.lines().rev().find_map(TerminationMessage::parse)
+    {
+        let device = reason == TerminationMessage::OUT_OF_MEMORY;
+        return device.then_some(Outcome::DeviceOutOfMemory { peak_bytes });
     }
     if DEVICE_TEXTS.iter().any(|text| message.contains(text)) {
         return Some(Outcome::DeviceOutOfMemory { peak_bytes: None });

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::books::Books;
 use crate::cluster::Cluster;
 use crate::moves::{self, Reach};
-use crate::start::{self, Waiter};
+use crate::start;
 use crate::{Action, Decision, JobKey, Plan, Snapshot, Standing};
 
 /// Decides what happens to every job of the snapshot.
@@ -25,7 +25,7 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
     let mut waiters = start::start(&cluster, &mut books, &mut actions);
 
     // 4. Move what can do better elsewhere, with what nobody waits for.
-    let wanted: BTreeSet<_> = waiters.iter().flat_map(Waiter::wants).collect();
+    let wanted: BTreeSet<_> = waiters.iter().flat_map(|waiter| waiter.wants(&books)).collect();
     moves::decide(&cluster, &mut books, rules, now, Reach::Anywhere { wanted: &wanted }, &mut actions);
 
     // 5. Say why the others wait, against what is left.

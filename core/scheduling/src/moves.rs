@@ -10,6 +10,7 @@ use crate::books::{Books, Footprint};
 use crate::cluster::{Cluster, Usable};
 use crate::gain::{self, Change};
 use crate::placement::{Gang, When};
+use crate::start::Want;
 use crate::{Action, Allocation, Job, JobKey, Mode, MoveRules, Standing};
 
 /// Which moves are looked at.
@@ -18,11 +19,10 @@ pub(crate) enum Reach<'r, 'a> {
     /// Those that take nothing new: live changes, and gangs that fit into what they hold. They come before anything
     /// starts, so that what they give back can be promised to those who wait.
     WithinHeld,
-    /// All others. They come after everything that waits had its turn, and take no device of a class that somebody still
-    /// waits for.
+    /// All others. They come after everything that waits had its turn, and take nothing that somebody still waits for.
     Anywhere {
-        /// Classes that somebody waits for.
-        wanted: &'r BTreeSet<&'a ClassName>,
+        /// What somebody waits for.
+        wanted: &'r BTreeSet<Want<'a>>,
     },
 }
 
@@ -96,7 +96,7 @@ fn improve<'a>(
             // What is preferred may fit elsewhere, later in this cycle.
             (Reach::WithinHeld, None) => return None,
             (Reach::Anywhere { wanted }, Some(nodes))
-                if wanted.contains(&candidate.shape.class) && !fits_what_it_holds(&nodes) => {}
+                if is_wanted(wanted, &candidate.shape.class, queue) && !fits_what_it_holds(&nodes) => {}
             (_, Some(nodes)) => {
                 let takes = Footprint::new(job, &candidate.shape, nodes.iter().copied());
                 books.replace(cluster, queue, &holds, &takes);
@@ -107,6 +107,11 @@ fn improve<'a>(
         }
     }
     None
+}
+
+/// Whether somebody waits for devices of a class that a job of this queue would take.
+fn is_wanted(wanted: &BTreeSet<Want<'_>>, class: &ClassName, queue: &str) -> bool {
+    wanted.contains(&Want { class, quota_of: None }) || wanted.contains(&Want { class, quota_of: Some(queue) })
 }
 
 /// Nodes for a candidate, once the job has given back what it holds.

@@ -21,6 +21,14 @@ pub(crate) struct Waiter<'c, 'a> {
     kept_for: Option<&'a JobKey>,
 }
 
+/// Devices of a class that somebody waits for.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Want<'a> {
+    pub(crate) class: &'a ClassName,
+    /// The queue whose quota stands in the way: who is of another queue takes nothing from the one who waits.
+    pub(crate) quota_of: Option<&'a str>,
+}
+
 /// What is kept for a job that waits for devices that are coming back.
 struct Reservation<'a> {
     job: &'a Job,
@@ -92,13 +100,19 @@ fn find<'a>(
 }
 
 impl<'a> Waiter<'_, 'a> {
-    /// Classes that it wants devices of, where it waits for devices.
-    pub(crate) fn wants(&self) -> impl Iterator<Item = &'a ClassName> {
-        let takeable = match &self.options {
-            Options::Some { takeable, .. } => takeable.as_slice(),
-            Options::None { .. } => &[],
-        };
-        takeable.iter().map(|candidate| &candidate.shape.class)
+    /// What it wants: devices of a class, or first of all its queue's quota for them.
+    pub(crate) fn wants(&self, books: &Books<'a>) -> Vec<Want<'a>> {
+        match &self.options {
+            Options::None { .. } => Vec::new(),
+            Options::Some { queue, takeable, .. } => {
+                let want = |candidate: &&'a Candidate| {
+                    let shape = &candidate.shape;
+                    let blocked = !books.now.quota_allows(queue, &shape.class, shape.gpus());
+                    Want { class: &shape.class, quota_of: blocked.then_some(queue.name.as_str()) }
+                };
+                takeable.iter().map(want).collect()
+            }
+        }
     }
 
     /// Why it waits, against what is left after the whole plan. The most preferred candidate that can run some day says

@@ -7,8 +7,8 @@ use plimsoll_menu::Candidate;
 
 use super::Violation;
 use super::fits::objection;
-use super::refusals::takeable;
-use super::world::World;
+use super::refusals::{quota_allows, takeable};
+use super::world::{Count, World};
 use crate::{Action, Allocation, Elasticity, Job, JobKey, Mode, Plan, Reason, Snapshot, Standing};
 
 /// Every job of the snapshot has exactly one decision, and nobody else has one.
@@ -148,10 +148,14 @@ fn overtakes(world: &World<'_>, job: &Job, held: &Allocation, action: &Action) -
     if within {
         return None;
     }
+    let left = world.totals(|_, _| Count::Both);
     let waits = world.pairs().find(|(other, action)| {
         matches!(action, Action::Wait { .. })
             && other.standing == Standing::Waiting
-            && takeable(world, other).iter().any(|candidate| candidate.shape.class == to.class)
+            && takeable(world, other).iter().any(|wanted| {
+                wanted.shape.class == to.class
+                    && (other.queue == job.queue || quota_allows(world, &left, other, wanted))
+            })
     });
     let (waits, _) = waits?;
     Some(Violation::MoveOvertakes { job: job.key.clone(), waits: waits.key.clone(), class: to.class.clone() })

@@ -27,11 +27,16 @@ pub(super) fn takeable<'a>(world: &World<'_>, job: &'a Job) -> Vec<&'a Candidate
 
 /// Whether quota and nodes have room for a candidate beside these totals.
 fn has_room(world: &World<'_>, totals: &Totals<'_>, job: &Job, candidate: &Candidate) -> bool {
+    quota_allows(world, totals, job, candidate)
+        && nodes_that_fit(world, totals, job, &candidate.shape) >= candidate.shape.pods
+}
+
+/// Whether the job's queue may hold a candidate beside these totals.
+pub(super) fn quota_allows(world: &World<'_>, totals: &Totals<'_>, job: &Job, candidate: &Candidate) -> bool {
     let shape = &candidate.shape;
     let held = totals.queues.get(&(job.queue.as_str(), &shape.class)).copied().unwrap_or(0);
     let limit = world.queue(&job.queue).and_then(|queue| quota(queue, &shape.class));
     limit.is_none_or(|limit| held + i128::from(shape.gpus()) <= i128::from(limit))
-        && nodes_that_fit(world, totals, job, shape) >= shape.pods
 }
 
 /// What there was when a job had its turn: without it, without what started behind it, without moves.
@@ -155,8 +160,7 @@ fn reason(world: &World<'_>, left: &Totals<'_>, job: &Job, preferred: Option<&Ca
         };
     };
     let shape = &preferred.shape;
-    let held = left.queues.get(&(job.queue.as_str(), &shape.class)).copied().unwrap_or(0);
-    if quota(queue, &shape.class).is_some_and(|limit| held + i128::from(shape.gpus()) > i128::from(limit)) {
+    if !quota_allows(world, left, job, preferred) {
         return Reason::WaitingForQuota;
     }
     let fits = nodes_that_fit(world, left, job, shape) >= shape.pods;

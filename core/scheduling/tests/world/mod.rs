@@ -42,6 +42,11 @@ pub(crate) fn node(name: &str, class: &str, gpus: u32) -> Node {
     }
 }
 
+/// Nodes `n1` to `nN` of a class.
+pub(crate) fn fleet(count: usize, class: &str, gpus: u32) -> Vec<Node> {
+    (1..=count).map(|index| node(&format!("n{index}"), class, gpus)).collect()
+}
+
 pub(crate) fn queue(name: &str, quota: Option<&[(&str, u32)]>) -> Queue {
     let nominal = quota.map(|quota| quota.iter().map(|(class, gpus)| (ClassName::new(*class), *gpus)).collect());
     Queue { name: name.into(), nominal, namespaces: None, moves_per_job_hour: None }
