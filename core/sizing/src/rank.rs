@@ -1,7 +1,7 @@
 //! The order of preference.
 //!
 //! Rules, the first that applies:
-//! 1. Mode Off: the count is fixed; the shortest step first.
+//! 1. Mode Off: the count is fixed; what runs, then the shortest step.
 //! 2. Auto, steps observed, and the job is under-used or slower than the bound: the smallest count of its class whose
 //!    activity is in band and whose step is at most [`BOUND`] times the fastest one observed; if none is in band, the
 //!    smallest count under that bound. What is slower is rejected with its numbers.
@@ -39,8 +39,7 @@ pub(crate) fn rank(
     let order = if job.mode == Mode::Off { by_seconds } else { by_merit };
     let mut menu = Menu { candidates: by_first_of_shape(candidates, order), rejected: Vec::new() };
     match job.mode {
-        Mode::Off => {}
-        Mode::Initial => keep_current_first(&mut menu.candidates, current),
+        Mode::Off | Mode::Initial => keep_current_first(&mut menu.candidates, current),
         Mode::Auto => {
             let latest = steps.latest(current);
             let bound = steps.reference_seconds().map(|fastest| fastest * BOUND);
