@@ -129,7 +129,7 @@ async fn explain_reads_like_documentation(kubectl: &Kubectl) -> Result<()> {
     );
     let mode = words(&kubectl.run(["explain", "trainingjobs.plimsoll.dev.spec.rightsizing.mode"]).await?);
     ensure!(
-        mode.contains("Auto also corrects while the job runs.") && mode.contains("enum: Off, Initial, Auto"),
+        mode.contains("Auto also corrects while the job runs.") && mode.contains("ENUM: Off Initial Auto"),
         "{mode}"
     );
     let columns = kubectl.run(["get", "plimsoll", "-A"]).await?;
@@ -173,7 +173,7 @@ async fn who_may_not_create_pods_may_not_write_specs(kubectl: &Kubectl, folder: 
 async fn the_clusters_own_roles_know_training_jobs(kubectl: &Kubectl) -> Result<()> {
     for (user, verb, resource, expected) in [
         ("editor", "create", "trainingjobs.plimsoll.dev", true),
-        ("editor", "patch", "trainingjobs.plimsoll.dev/status", false),
+        ("editor", "patch", "trainingjobs.plimsoll.dev --subresource=status", false),
         ("viewer", "list", "trainingjobs.plimsoll.dev", true),
         ("viewer", "list", "trainingqueues.plimsoll.dev", true),
         ("viewer", "create", "trainingjobs.plimsoll.dev", false),
@@ -263,7 +263,8 @@ async fn patch(kubectl: &Kubectl, user: &str, patch: &str) -> Result<String> {
 }
 
 async fn may(kubectl: &Kubectl, user: &str, verb: &str, resource: &str) -> bool {
-    kubectl.run(["auth", "can-i", verb, resource, "--as", user]).await.is_ok()
+    let asked = ["auth", "can-i", "--as", user, verb];
+    kubectl.run(asked.into_iter().chain(resource.split(' '))).await.is_ok()
 }
 
 async fn dry_run(kubectl: &Kubectl, file: &Path, user: Option<&str>) -> Result<String> {
