@@ -28,32 +28,34 @@ fn jobs() -> impl Strategy<Value = JobSpec> {
     ];
     let optimizer = prop_oneof![Just(Optimizer::AdamW), Just(Optimizer::Sgd), Just(Optimizer::AdamW8bit)];
     let mode = prop_oneof![Just(Mode::Off), Just(Mode::Initial), Just(Mode::Auto)];
-    let batch = prop_oneof![1_u32..=64, Just(96), Just(256), Just(480)];
-    let words = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    let batch = prop_oneof![1 => 1_u32..=64, 6 => prop::sample::select(vec![16_u32, 32, 48, 64, 96, 240, 256, 480])];
+    let often = || prop::bool::weighted(0.85);
+    let words = (often(), often(), often(), any::<bool>(), any::<bool>(), any::<bool>());
     let counts = (1_u32..=8, 0_u32..=24, prop::option::of(1_u32..=16));
-    (models(), precision, optimizer, mode, batch, words, counts, prop::option::of(1_u32..=8), any::<bool>()).prop_map(
-        |((model, sequence), precision, optimizer, mode, batch, words, (min, more, requested), micro, elastic)| {
-            JobSpec {
-                precision,
-                optimizer,
-                mode,
-                elastic,
-                min_gpus: min,
-                max_gpus: min + more,
-                requested_gpus: requested.map(|count| count.clamp(min, min + more)),
-                accepts: Accepts {
-                    micro_batch: words.0,
-                    gradient_accumulation: words.1,
-                    data: words.2,
-                    sharding: words.3,
-                    tensor: words.4,
-                    recompute: words.5,
-                },
-                declared: Declared { micro_batch: micro, ..Declared::default() },
-                ..job(model, sequence, batch)
-            }
-        },
-    )
+    (models(), precision, optimizer, mode, batch, words, counts, prop::option::weighted(0.2, 1_u32..=8), any::<bool>())
+        .prop_map(
+            |((model, sequence), precision, optimizer, mode, batch, words, (min, more, requested), micro, elastic)| {
+                JobSpec {
+                    precision,
+                    optimizer,
+                    mode,
+                    elastic,
+                    min_gpus: min,
+                    max_gpus: min + more,
+                    requested_gpus: requested.map(|count| count.clamp(min, min + more)),
+                    accepts: Accepts {
+                        micro_batch: words.0,
+                        gradient_accumulation: words.1,
+                        data: words.2,
+                        sharding: words.3,
+                        tensor: words.4,
+                        recompute: words.5,
+                    },
+                    declared: Declared { micro_batch: micro, ..Declared::default() },
+                    ..job(model, sequence, batch)
+                }
+            },
+        )
 }
 
 fn classes() -> Vec<ClassSpec> {
