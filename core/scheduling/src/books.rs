@@ -1,12 +1,12 @@
 //! Who holds what: rooms on nodes and devices per queue, as they are now and as they will be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use plimsoll_menu::{ClassName, Shape};
 
 use crate::amounts::Amounts;
 use crate::cluster::Cluster;
-use crate::{Job, Queue, Standing};
+use crate::{Job, JobKey, Queue, Standing};
 
 /// What a job takes: on each node, and of each class.
 #[derive(Clone, Debug, Default)]
@@ -106,7 +106,14 @@ pub(crate) fn limit(queue: &Queue, class: &ClassName) -> Option<u32> {
 pub(crate) struct Books<'a> {
     pub(crate) now: Ledger<'a>,
     pub(crate) future: Ledger<'a>,
-    coming: BTreeMap<&'a ClassName, i64>,
+    coming: BTreeMap<&'a ClassName, Coming<'a>>,
+}
+
+/// Devices of a class that will be given back.
+#[derive(Default)]
+struct Coming<'a> {
+    gpus: i64,
+    from: BTreeSet<&'a JobKey>,
 }
 
 impl<'a> Books<'a> {
@@ -125,14 +132,14 @@ impl<'a> Books<'a> {
                 Standing::Leaving(allocation) => {
                     let held = Footprint::named(cluster, job, &allocation.shape, &allocation.nodes);
                     books.now.charge(queue, &held);
-                    books.count_coming(cluster, &held, &Footprint::default());
+                    books.count_coming(cluster, &job.key, &held, &Footprint::default());
                 }
                 Standing::Moving { from, to } => {
                     let from = Footprint::named(cluster, job, &from.shape, &from.nodes);
                     let to = Footprint::named(cluster, job, &to.shape, &to.nodes);
                     books.now.charge(queue, &from.or(&to));
                     books.future.charge(queue, &to);
-                    books.count_coming(cluster, &from, &to);
+                    books.count_coming(cluster, &job.key, &from, &to);
                 }
             }
         }
@@ -146,23 +153,34 @@ impl<'a> Books<'a> {
     }
 
     /// A gang takes another's place in both states; the old one's devices are not free yet.
-    pub(crate) fn replace(&mut self, cluster: &Cluster<'a>, queue: &'a str, from: &Footprint<'a>, to: &Footprint<'a>) {
+    pub(crate) fn replace(&mut self, cluster: &Cluster<'a>, job: &'a Job, from: &Footprint<'a>, to: &Footprint<'a>) {
+        let queue = job.queue.as_str();
         self.now.release(queue, from);
         self.now.charge(queue, &from.or(to));
         self.future.release(queue, from);
         self.future.charge(queue, to);
-        self.count_coming(cluster, from, to);
+        self.count_coming(cluster, &job.key, from, to);
     }
 
     /// Devices of a class that will be given back.
     pub(crate) fn coming(&self, class: &ClassName) -> u32 {
-        u32::try_from(self.coming.get(class).copied().unwrap_or(0)).unwrap_or(0)
+        self.coming.get(class).map_or(0, |coming| u32::try_from(coming.gpus).unwrap_or(0))
     }
 
-    fn count_coming(&mut self, cluster: &Cluster<'a>, from: &Footprint<'a>, to: &Footprint<'a>) {
+    /// The jobs that will give back devices of a class, in order of their keys.
+    pub(crate) fn coming_from(&self, class: &ClassName) -> Vec<JobKey> {
+        self.coming.get(class).map_or_else(Vec::new, |coming| coming.from.iter().map(|key| (*key).clone()).collect())
+    }
+
+    fn count_coming(&mut self, cluster: &Cluster<'a>, job: &'a JobKey, from: &Footprint<'a>, to: &Footprint<'a>) {
         for (node, pod) in &from.pods {
             let kept = to.pods.get(node).map_or(0, |pod| pod.gpus);
-            *self.coming.entry(&cluster.nodes[*node].class).or_default() += (pod.gpus - kept).max(0);
+            let gives = (pod.gpus - kept).max(0);
+            if gives > 0 {
+                let coming = self.coming.entry(&cluster.nodes[*node].class).or_default();
+                coming.gpus += gives;
+                coming.from.insert(job);
+            }
         }
     }
 }

@@ -99,7 +99,7 @@ fn improve<'a>(
                 if is_wanted(wanted, &candidate.shape.class, queue) && !fits_what_it_holds(&nodes) => {}
             (_, Some(nodes)) => {
                 let takes = Footprint::new(job, &candidate.shape, nodes.iter().copied());
-                books.replace(cluster, queue, &holds, &takes);
+                books.replace(cluster, job, &holds, &takes);
                 let nodes = nodes.into_iter().map(|index| cluster.nodes[index].name.clone()).collect();
                 return Some(Action::Move { candidate: candidate.clone(), nodes, cause, message });
             }

@@ -98,6 +98,8 @@ pub struct WaitNumbers {
     pub queue_held: u32,
     /// Devices that leaving or moving jobs will give back.
     pub coming_gpus: u32,
+    /// The jobs that give them back, in order of their keys.
+    pub coming_from: Vec<JobKey>,
     /// Its place among the waiting jobs of its queue, from 1.
     pub position: u32,
     /// Waiting jobs of its queue.

@@ -139,7 +139,7 @@ impl<'a> Waiter<'_, 'a> {
                     Reason::WaitingForCapacity
                 };
                 let aside = aside(cluster, books, job, preferred, &numbers, kept_for);
-                let message = words::waiting(reason, shape, &queue.name, &numbers, &aside);
+                let message = words::waiting(reason, shape, (&job.key.namespace, &queue.name), &numbers, &aside);
                 Action::Wait { reason, numbers, message }
             }
         }
@@ -171,6 +171,7 @@ fn numbers<'a>(
         queue_limit: cluster.queue(&job.queue).and_then(|queue| limit(queue, class)),
         queue_held: books.now.held(&job.queue, class),
         coming_gpus: books.coming(class),
+        coming_from: books.coming_from(class),
         ..place
     }
 }

@@ -34,7 +34,13 @@ pub(crate) struct Aside<'a> {
 }
 
 /// Why a job waits for quota, nodes or capacity.
-pub(crate) fn waiting(reason: Reason, shape: &Shape, queue: &str, numbers: &WaitNumbers, aside: &Aside<'_>) -> String {
+pub(crate) fn waiting(
+    reason: Reason,
+    shape: &Shape,
+    (namespace, queue): (&str, &str),
+    numbers: &WaitNumbers,
+    aside: &Aside<'_>,
+) -> String {
     let mut message = format!("needs {}", gang(shape, "free "));
     let class = &shape.class;
     if reason == Reason::WaitingForQuota {
@@ -53,6 +59,12 @@ pub(crate) fn waiting(reason: Reason, shape: &Shape, queue: &str, numbers: &Wait
     if numbers.coming_gpus > 0 {
         let verb = if numbers.coming_gpus == 1 { "is" } else { "are" };
         add(&mut message, format_args!("; {} {verb} coming back", count(numbers.coming_gpus, "more GPU")));
+        // A job of another namespace is none of this user's business.
+        let known: Vec<_> =
+            numbers.coming_from.iter().filter(|job| job.namespace == namespace).map(|job| job.name.as_str()).collect();
+        if !known.is_empty() {
+            add(&mut message, format_args!(" from {}", known.join(", ")));
+        }
     }
     if reason == Reason::WaitingForQuota {
         return message;
