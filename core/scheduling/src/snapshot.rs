@@ -61,7 +61,7 @@ pub struct Node {
     pub allocatable: Resources,
     /// What pods outside the plan request of everything else.
     pub held_by_others: Resources,
-    /// Ready, not cordoned, all devices healthy and its agent's word not stale: open to new gangs.
+    /// Ready, not cordoned, no device that a fresh word of its agent calls failed: open to new gangs.
     pub open: bool,
     /// Why it is not open, in a few words; empty when it is.
     pub closed_because: String,

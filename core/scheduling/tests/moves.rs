@@ -34,7 +34,7 @@ fn story_c_an_under_used_job_shrinks_within_what_it_holds() {
          240 that the restart costs"
     );
     let d = "needs 8 nodes with 4 free t4 GPUs each (32 GPUs); 7 such nodes, 28 GPUs free of 36; \
-             4 more GPUs are coming back";
+             4 more GPUs are coming back from c";
     assert_eq!(wait(&plan, "d"), ("WaitingForCapacity".into(), d.into()));
 }
 
