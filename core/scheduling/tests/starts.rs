@@ -174,11 +174,10 @@ fn devices_that_are_coming_back_are_kept_for_the_head() {
     leaver.standing = Standing::Leaving(allocation(&mut leaver).clone());
     let jobs = vec![leaver, job("head", 1, vec![gang(2, 4)]), job("later", 2, vec![gang(1, 4)])];
     let plan = lawful(&snapshot(fleet(2, "t4", 4), jobs.clone()));
-    let head =
-        "needs 2 nodes with 4 free t4 GPUs each (8 GPUs); 1 such node, 4 GPUs free of 8; 4 more GPUs are coming back";
+    let head = "needs 2 nodes with 4 free t4 GPUs each (8 GPUs); 1 such node, 4 GPUs free of 8; 4 more GPUs are coming back from l";
     assert_eq!(wait(&plan, "head").1, head);
     let later = "needs 1 node with 4 free t4 GPUs; 1 such node, 4 GPUs free of 8; kept for head, which is ahead; \
-                 4 more GPUs are coming back";
+                 4 more GPUs are coming back from l";
     assert_eq!(wait(&plan, "later"), ("WaitingForCapacity".into(), later.into()));
     let plan = lawful(&snapshot(fleet(3, "t4", 4), jobs));
     assert_eq!(nodes_of(&plan, "head"), ["n2", "n3"]);
@@ -204,6 +203,6 @@ fn the_target_of_a_move_under_way_is_nobody_elses() {
     assert_eq!(action(&plan, "m"), &Action::Keep);
     assert_eq!(
         wait(&plan, "a").1,
-        "needs 1 node with 2 free t4 GPUs; 0 such nodes, 0 GPUs free of 8; 4 more GPUs are coming back"
+        "needs 1 node with 2 free t4 GPUs; 0 such nodes, 0 GPUs free of 8; 4 more GPUs are coming back from m"
     );
 }
