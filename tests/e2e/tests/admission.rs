@@ -82,6 +82,7 @@ async fn the_apiserver_refuses_what_plimsoll_cannot_run_and_keeps_who_writes_wha
     the_clusters_own_roles_know_training_jobs(&kubectl).await?;
     an_agent_writes_the_status_of_its_own_node_and_nothing_else(&cluster, &kubectl).await?;
     no_role_of_the_chart_is_wide(&kubectl).await?;
+    kubectl.run(["wait", "--for=delete", "trainingjob/mine", "--timeout=90s"]).await?;
     cluster.down().await?;
     Ok(())
 }
@@ -165,8 +166,9 @@ async fn who_may_not_create_pods_may_not_write_specs(kubectl: &Kubectl, folder: 
         .context("a finalizer could not be removed")?;
     patch(kubectl, "editor", spec).await.context("who may create pods was refused")?;
 
-    // The garbage collector itself, which may not create pods, removes the finalizer of a foreground deletion.
-    kubectl.run(["delete", "trainingjob", "mine", "--cascade=foreground", "--timeout=30s"]).await?;
+    // The garbage collector itself, which may not create pods, removes the finalizer of a foreground deletion. It looks
+    // for new kinds every 30 s only, so that the end is awaited at the end.
+    kubectl.run(["delete", "trainingjob", "mine", "--cascade=foreground", "--wait=false"]).await?;
     Ok(())
 }
 
