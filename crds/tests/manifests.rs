@@ -1,4 +1,5 @@
 //! What a user and an apiserver read of the API: the committed manifests, and every schema in them.
+#![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
 use std::path::Path;
 

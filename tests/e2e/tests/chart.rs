@@ -159,3 +159,18 @@ async fn the_operator_watches_the_settings_that_the_values_say() {
     let watched = environment.as_array().unwrap().iter().find(|e| e["name"] == "PLIMSOLL_CONFIG_MAP").unwrap();
     assert_eq!(watched["value"], format!("$(PLIMSOLL_NAMESPACE)/{}", map["metadata"]["name"].as_str().unwrap()));
 }
+
+#[tokio::test]
+async fn every_variable_of_a_pod_is_one_that_its_program_reads() {
+    let objects = objects(&["agent.nvmlLibrary=/usr/lib/libnvidia-ml.so.1"]).await;
+    for (kind, program) in [("Deployment", "operator"), ("DaemonSet", "agent")] {
+        let arguments = std::fs::read_to_string(checkout().join(program).join("src/args.rs")).unwrap();
+        let environment = &of(&objects, kind)[0]["spec"]["template"]["spec"]["containers"][0]["env"];
+        for variable in environment.as_array().unwrap() {
+            let name = variable["name"].as_str().unwrap();
+            // These are read by NVIDIA's container runtime.
+            let known = name.starts_with("NVIDIA_") || arguments.contains(&format!("env = \"{name}\""));
+            assert!(known, "{program} does not read {name}");
+        }
+    }
+}

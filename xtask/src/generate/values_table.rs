@@ -52,8 +52,8 @@ mod tests {
 
     #[test]
     fn a_described_key_is_a_row_with_its_path_and_default() {
-        let values = "# Not a description.\na:\n  # -- What b is,\n  # and more\n  b: 1\n  c: 2\n# -- D\nd: {x: [y]}\n";
-        let expected = "| `a.b` | `1` | What b is, and more |\n| `d` | `{\"x\":[\"y\"]}` | D |\n";
+        let values = "# Not a description.\na:\n  # -- What b is,\n  # and more\n  b: 1\n  c: 2\n# -- D\nd: {x: [z]}\n";
+        let expected = "| `a.b` | `1` | What b is, and more |\n| `d` | `{\"x\":[\"z\"]}` | D |\n";
         let table = table(values).unwrap();
         assert!(table.ends_with(expected), "{table}");
         assert_eq!(table.lines().count(), 4);
