@@ -1,0 +1,75 @@
+//! The environment of the trainer and of init containers. Pure.
+//!
+//! Ours come before the user's, so that `$(PLIMSOLL_MICRO_BATCH)` expands in the user's variables and in args; a variable
+//! of the user with one of our names is left out, because two of a name would leave the choice to Kubernetes.
+
+use plimsoll_protocol::env as name;
+use serde_json::{Map, Value, json};
+
+use super::patch::list;
+use super::volumes::{CA_FILE, TOKEN_FILE};
+use super::{BuildError, Plan, checkpoint_dir};
+
+/// Port of the rendezvous.
+const MASTER_PORT: u16 = 29500;
+
+/// Our variables for the pod at `index`, in order.
+pub fn variables(plan: &Plan<'_>, index: usize) -> Vec<(&'static str, String)> {
+    let allocation = plan.allocation;
+    let url = report_url(&plan.config.progress.url, plan.namespace, plan.name);
+    let master = master(plan);
+    vec![
+        (name::REVISION, allocation.revision.to_string()),
+        (name::MICRO_BATCH, allocation.micro_batch.to_string()),
+        (name::GRADIENT_ACCUMULATION_STEPS, allocation.gradient_accumulation.to_string()),
+        (name::GLOBAL_BATCH, allocation.global_batch.to_string()),
+        (name::DP, allocation.data_parallel.to_string()),
+        (name::TP, allocation.tensor_parallel.to_string()),
+        (name::PP, "1".into()),
+        (name::CP, "1".into()),
+        (name::EP, "1".into()),
+        (name::SHARDING, format!("{:?}", allocation.sharding)),
+        (name::RECOMPUTE, format!("{:?}", allocation.recompute)),
+        (name::CHECKPOINT_DIR, checkpoint_dir(plan.job, plan.name, allocation.revision)),
+        (name::RESUME_DIR, plan.resume_dir.clone()),
+        (name::URL, url.clone()),
+        (name::SERVER_URL, url),
+        (name::SERVER_TOKEN, TOKEN_FILE.into()),
+        (name::SERVER_CA_CERT, CA_FILE.into()),
+        ("PET_NNODES", allocation.pods.to_string()),
+        ("PET_NPROC_PER_NODE", allocation.gpus_per_pod.to_string()),
+        ("PET_NODE_RANK", index.to_string()),
+        ("PET_MASTER_ADDR", master.clone()),
+        ("PET_MASTER_PORT", MASTER_PORT.to_string()),
+        ("MASTER_ADDR", master.clone()),
+        ("MASTER_PORT", MASTER_PORT.to_string()),
+        ("JAX_COORDINATOR_ADDRESS", format!("{master}:{MASTER_PORT}")),
+        ("JAX_NUM_PROCESSES", allocation.pods.to_string()),
+        ("JAX_PROCESS_ID", index.to_string()),
+    ]
+}
+
+/// Where the program of a job reports to.
+pub fn report_url(base: &str, namespace: &str, job: &str) -> String {
+    format!("{}/v1alpha1/namespaces/{namespace}/trainingjobs/{job}/status", base.trim_end_matches('/'))
+}
+
+/// A revision of one pod needs no name that others can resolve, and no Service that makes one.
+fn master(plan: &Plan<'_>) -> String {
+    if plan.allocation.pods <= 1 {
+        return "localhost".into();
+    }
+    format!("{}.{}.{}.svc", plan.pod_name(0), plan.revision_name(), plan.namespace)
+}
+
+/// Puts our variables before those of a container.
+pub(super) fn put(container: &mut Map<String, Value>, ours: &[(&'static str, String)]) -> Result<(), BuildError> {
+    let user = std::mem::take(list(container, "env", "env of a container")?);
+    let is_ours = |variable: &Value| {
+        variable.get("name").and_then(Value::as_str).is_some_and(|name| ours.iter().any(|(own, _)| *own == name))
+    };
+    let kept = user.into_iter().filter(|variable| !is_ours(variable));
+    let all = ours.iter().map(|(name, value)| json!({"name": name, "value": value})).chain(kept);
+    *list(container, "env", "env of a container")? = all.collect();
+    Ok(())
+}

@@ -1,0 +1,157 @@
+//! One watched store per kind. Client required. Decisions are taken from the stores; nothing is read in a loop.
+
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod};
+use k8s_openapi::api::scheduling::v1::PriorityClass;
+use kube::core::DeserializeGuard;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::reflector::{self, Store};
+use kube::runtime::watcher::{self, watcher};
+use kube::{Api, Client, Resource};
+use plimsoll_crds::{AcceleratorClass, AcceleratorNode, TrainingJob, TrainingQueue, labels};
+use plimsoll_observe::Objects;
+use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
+
+use crate::thin;
+
+/// A store's watch ended before it was complete.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to watch {kind}")]
+pub struct StoreError {
+    kind: String,
+}
+
+/// What the operator watches.
+#[derive(Clone)]
+pub struct Stores {
+    /// Jobs; one that cannot be read stands apart and stalls nobody.
+    pub jobs: Store<DeserializeGuard<TrainingJob>>,
+    queues: Store<TrainingQueue>,
+    classes: Store<AcceleratorClass>,
+    accelerator_nodes: Store<AcceleratorNode>,
+    nodes: Store<Node>,
+    /// Pods of all namespaces, reduced to what matters here.
+    pub pods: Store<Pod>,
+    namespaces: Store<Namespace>,
+    priority_classes: Store<PriorityClass>,
+    settings: Option<Store<ConfigMap>>,
+}
+
+impl Stores {
+    /// Starts all watches. `wake` is told of every change that can change a decision.
+    pub fn start(client: &Client, config_map: Option<&(String, String)>, wake: &Arc<Notify>) -> Self {
+        let all = || watcher::Config::default();
+        Self {
+            jobs: watch(Api::all(client.clone()), all(), wake, thin::metadata, always),
+            queues: watch(Api::all(client.clone()), all(), wake, thin::metadata, always),
+            classes: watch(Api::all(client.clone()), all(), wake, thin::metadata, always),
+            // Agents speak all the time; what they say is heard at the next tick.
+            accelerator_nodes: watch(Api::all(client.clone()), all(), wake, thin::metadata, never),
+            nodes: watch(Api::all(client.clone()), all(), wake, thin::node, always),
+            pods: watch(Api::all(client.clone()), all(), wake, thin::pod, matters),
+            namespaces: watch(Api::all(client.clone()), all(), wake, thin::metadata, always),
+            priority_classes: watch(Api::all(client.clone()), all(), wake, thin::metadata, always),
+            settings: config_map.map(|(namespace, name)| {
+                let one = watcher::Config::default().fields(&format!("metadata.name={name}"));
+                watch(Api::namespaced(client.clone(), namespace), one, wake, thin::metadata, always)
+            }),
+        }
+    }
+
+    /// Waits until every watch has shown all that there is.
+    ///
+    /// # Errors
+    /// When a watch ended before that.
+    pub async fn ready(&self) -> Result<(), StoreError> {
+        // Destructured whole: a store that is added later must be waited for.
+        let Self { jobs, queues, classes, accelerator_nodes, nodes, pods, namespaces, priority_classes, settings } =
+            self;
+        complete(jobs).await?;
+        complete(queues).await?;
+        complete(classes).await?;
+        complete(accelerator_nodes).await?;
+        complete(nodes).await?;
+        complete(pods).await?;
+        complete(namespaces).await?;
+        complete(priority_classes).await?;
+        if let Some(settings) = settings {
+            complete(settings).await?;
+        }
+        Ok(())
+    }
+
+    /// All objects of this instant, besides jobs.
+    pub fn objects(&self) -> Objects {
+        Objects {
+            nodes: self.nodes.state(),
+            pods: self.pods.state(),
+            classes: self.classes.state(),
+            accelerator_nodes: self.accelerator_nodes.state(),
+            queues: self.queues.state(),
+            namespaces: self.namespaces.state(),
+            priority_classes: self.priority_classes.state(),
+        }
+    }
+
+    /// The ConfigMap with the settings, if one is watched and there.
+    pub fn settings(&self) -> Option<Arc<ConfigMap>> {
+        self.settings.as_ref().and_then(|store| store.state().into_iter().next())
+    }
+}
+
+async fn complete<K>(store: &Store<K>) -> Result<(), StoreError>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    store.wait_until_ready().await.map_err(|_| StoreError { kind: K::plural(&()).into_owned() })
+}
+
+/// Watches one kind for ever. A watch that fails is begun anew, ever more patiently.
+fn watch<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    wake: &Arc<Notify>,
+    thin: fn(&mut K),
+    wakes: fn(&K) -> bool,
+) -> Store<K>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    K::DynamicType: Hash + Eq + Clone + Default,
+{
+    let (store, writer) = reflector::store();
+    let (wake, kind) = (wake.clone(), K::plural(&()).into_owned());
+    tokio::spawn(async move {
+        let stream = watcher(api, config).modify(thin).default_backoff().reflect(writer);
+        let mut stream = std::pin::pin!(stream);
+        while let Some(event) = stream.next().await {
+            match event {
+                Ok(watcher::Event::Apply(object) | watcher::Event::Delete(object)) if wakes(&object) => {
+                    wake.notify_one()
+                }
+                Ok(watcher::Event::InitDone) => wake.notify_one(),
+                Ok(_) => {}
+                Err(error) => tracing::warn!(kind, error = crate::sentence::sentence(&error), "a watch is begun anew"),
+            }
+        }
+    });
+    store
+}
+
+fn always<K>(_: &K) -> bool {
+    true
+}
+
+fn never<K>(_: &K) -> bool {
+    false
+}
+
+/// Pods of jobs, and pods that hold devices. What others do with CPU and memory is seen at the next cycle.
+fn matters(pod: &Pod) -> bool {
+    let ours = pod.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(labels::JOB_NAME));
+    ours || thin::holds_devices(pod)
+}
