@@ -83,6 +83,12 @@ impl Agent {
         self.admin.address()
     }
 
+    /// What the agent knows, as it comes to know it.
+    #[must_use]
+    pub fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshots.clone()
+    }
+
     /// Works until told to end. Threads under which the driver hangs are left behind: the process must end without them.
     pub async fn run(self, shutdown: &Signal) -> Result<(), AgentError> {
         let Self { admin, poller, sampler, publisher, snapshots } = self;
