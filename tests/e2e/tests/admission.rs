@@ -213,6 +213,12 @@ async fn an_agent_writes_the_status_of_its_own_node_and_nothing_else(
     let status = Patch::Merge(json!({"status": {"deviceCount": 4}, "metadata": {"labels": {"stolen": "yes"}}}));
     let params = PatchParams::default();
     let written = agent.patch_status("gpu-0", &params, &status).await.context("its own node was refused")?;
+    let applied = Patch::Apply(json!({
+        "apiVersion": "plimsoll.dev/v1alpha1", "kind": "AcceleratorNode", "status": {"heldCount": 4},
+    }));
+    let as_agent = PatchParams::apply("plimsoll/agent").force();
+    agent.patch_status("gpu-0", &as_agent, &applied).await.context("an apply to its own node was refused")?;
+    ensure!(agent.patch_status("gpu-1", &as_agent, &applied).await.is_err(), "an apply to another node was accepted");
     ensure!(written.status.is_some_and(|s| s.device_count == 4), "the status was not written");
     ensure!(written.metadata.labels.is_none(), "a status write changed metadata: {:?}", written.metadata.labels);
     for (api, name, token) in [(&agent, "gpu-1", "'gpu-0'"), (&nowhere, "gpu-0", "''")] {
