@@ -13,6 +13,8 @@ pub use client::{AskError, PodResources};
 pub use device_id::DeviceId;
 pub use poller::Poller;
 
+use crate::driver::Identity;
+
 /// Who holds what on this node.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Attribution {
@@ -64,6 +66,16 @@ impl Attribution {
             Self::Unknown => &[],
             Self::Known(holders) => holders.get(uuid).map_or(&[], Vec::as_slice),
         }
+    }
+
+    /// The holders of a device and of its MIG instances. A device of which one instance is held is not free.
+    #[must_use]
+    pub fn holders_of(&self, device: &Identity) -> Vec<Holder> {
+        let mut holders = self.holders(&device.uuid).to_vec();
+        for instance in &device.instances {
+            holders.extend_from_slice(self.holders(instance));
+        }
+        holders
     }
 
     /// Every holding, by device id.

@@ -25,6 +25,8 @@ struct Device {
     latest: Option<(Instant, Reading)>,
     /// When the driver last gave a reading; the start, before the first.
     answered: Instant,
+    /// Since when the driver has answered with refusals alone.
+    refused: Option<Instant>,
     energy: EnergyMeter,
     throttled_seconds: Option<[(&'static str, f64); 3]>,
     /// None while the kubelet has not said.
@@ -41,6 +43,7 @@ impl Devices {
             health: Health::Healthy,
             latest: None,
             answered: now,
+            refused: None,
             energy: EnergyMeter::default(),
             throttled_seconds: None,
             holders: None,
@@ -55,6 +58,7 @@ impl Devices {
         match reply.outcome {
             Ok(reading) => device.read(reading, reply.at),
             Err(ReadError::Lost(error)) => {
+                device.refused = None;
                 if device.health != Health::Failed {
                     let uuid = &device.identity.uuid;
                     tracing::error!(uuid, error = &error as &dyn std::error::Error, "a device is lost");
@@ -62,6 +66,7 @@ impl Devices {
                 device.health = Health::Failed;
             }
             Err(ReadError::Refused(error)) => {
+                device.refused.get_or_insert(reply.at);
                 let uuid = &device.identity.uuid;
                 tracing::debug!(uuid, error = &error as &dyn std::error::Error, "a device gives no reading");
             }
@@ -80,6 +85,13 @@ impl Devices {
         }
     }
 
+    /// For how long the driver has refused every question about every device.
+    #[must_use]
+    pub fn refused_for(&self, now: Instant) -> Duration {
+        let since = |device: &Device| device.refused.map(|since| now.saturating_duration_since(since));
+        self.devices.iter().map(|device| since(device).unwrap_or_default()).min().unwrap_or_default()
+    }
+
     /// Takes who holds what; a device whose holders changed begins a new window.
     pub fn hold(&mut self, attribution: &Attribution, now: Instant) {
         if !attribution.is_known() {
@@ -87,9 +99,9 @@ impl Devices {
             return;
         }
         for device in &mut self.devices {
-            let holders = attribution.holders(&device.identity.uuid);
-            if device.holders.as_deref() != Some(holders) {
-                device.holders = Some(holders.to_vec());
+            let holders = attribution.holders_of(&device.identity);
+            if device.holders.as_ref() != Some(&holders) {
+                device.holders = Some(holders);
                 device.window.restart(now);
             }
         }
@@ -127,6 +139,7 @@ impl Device {
         self.window.push(Sample { at, reading, energy_total_joules });
         self.latest = Some((at, reading));
         self.answered = at;
+        self.refused = None;
         if self.health != Health::Healthy {
             tracing::info!(uuid = self.identity.uuid, "a device answers again");
         }
@@ -152,6 +165,7 @@ mod tests {
             product: "NVIDIA H100 80GB HBM3".to_owned(),
             pci_bus_id: None,
             memory_total_bytes: None,
+            instances: Vec::new(),
         };
         Devices::new(vec![identity(0), identity(1)], 60 * SECOND, 5 * SECOND, now)
     }
@@ -204,6 +218,15 @@ mod tests {
         }
         devices.check(start + 6 * SECOND);
         assert_eq!(devices.snapshot(start)[0].health, Health::Unresponsive);
+        assert_eq!(devices.refused_for(start + 6 * SECOND), Duration::ZERO, "the other device was not asked yet");
+        devices.reply(Reply {
+            device: 1,
+            outcome: Err(ReadError::Refused(NvmlError::Unknown)),
+            at: start + 6 * SECOND,
+        });
+        assert_eq!(devices.refused_for(start + 9 * SECOND), 3 * SECOND);
+        devices.reply(Reply { device: 1, outcome: reading(0.0), at: start + 9 * SECOND });
+        assert_eq!(devices.refused_for(start + 9 * SECOND), Duration::ZERO);
     }
 
     #[test]

@@ -18,6 +18,9 @@ use crate::snapshot::{DriverState, Snapshot};
 /// First and longest wait after a driver that could not be opened.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
+/// A driver that refuses for so long will not stop.
+const GIVE_UP: Duration = Duration::from_secs(60);
+
 /// What a sampler needs to know.
 #[derive(Clone, Debug)]
 pub struct Pulse {
@@ -35,7 +38,7 @@ pub struct Pulse {
 #[derive(Debug)]
 pub struct Sampler {
     pulse: Pulse,
-    attribution: watch::Receiver<Attribution>,
+    attribution: watch::Receiver<Arc<Attribution>>,
     snapshots: watch::Sender<Arc<Snapshot>>,
     metrics: AgentMetrics,
     condition: Condition,
@@ -47,6 +50,10 @@ pub enum SampleError {
     /// A device has no thread.
     #[error("failed to watch the devices")]
     Spawn(#[source] SpawnError),
+    /// The driver refuses every question about every device, as after an upgrade of the driver, or when the system
+    /// took the container's access to the devices away. A fresh process gets a fresh start.
+    #[error("failed to read any device: the driver has refused for {} s", GIVE_UP.as_secs())]
+    Refused,
     /// The thread that looks for the driver did not start.
     #[error("failed to look for the driver")]
     Look(#[source] std::io::Error),
@@ -57,7 +64,7 @@ impl Sampler {
     #[must_use]
     pub fn new(
         pulse: Pulse,
-        attribution: watch::Receiver<Attribution>,
+        attribution: watch::Receiver<Arc<Attribution>>,
         metrics: AgentMetrics,
         condition: Condition,
     ) -> (Self, watch::Receiver<Arc<Snapshot>>) {
@@ -81,9 +88,12 @@ impl Sampler {
         let Pulse { window, driver_timeout, .. } = self.pulse;
         let mut devices = Devices::new(devices, window, driver_timeout, Instant::now());
         loop {
-            devices.hold(&self.attribution.borrow_and_update().clone(), Instant::now());
+            devices.hold(&self.attribution.borrow_and_update(), Instant::now());
             devices.check(Instant::now());
             self.publish(state.clone(), &devices);
+            if devices.refused_for(Instant::now()) >= GIVE_UP {
+                return Err(SampleError::Refused);
+            }
             tokio::select! {
                 _ = ticks.tick() => workers.iter().for_each(Worker::ask),
                 Some(reply) = replies.recv() => {
@@ -114,7 +124,7 @@ impl Sampler {
                 Ok(Ok(driver)) => return Ok(driver),
                 Ok(Err(error)) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "no driver");
-                    self.condition.missing(reason(&error));
+                    self.condition.missing_because(&error);
                 }
                 Err(_) => self.condition.missing("the look at the driver ended early"),
             }
@@ -144,7 +154,7 @@ impl Sampler {
 
     fn publish(&self, driver: DriverState, devices: &Devices) {
         let taken = Instant::now();
-        let attribution = Arc::new(self.attribution.borrow().clone());
+        let attribution = Arc::clone(&self.attribution.borrow());
         let devices = devices.snapshot(taken);
         self.snapshots.send_replace(Arc::new(Snapshot { taken, driver, devices, attribution }));
     }
@@ -158,15 +168,4 @@ fn look(library: PathBuf) -> Result<oneshot::Receiver<Result<Driver, OpenError>>
         .spawn(move || sender.send(open(&library)))
         .map_err(SampleError::Look)?;
     Ok(receiver)
-}
-
-/// The error with its causes on one line.
-fn reason(error: &OpenError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -1,6 +1,7 @@
 //! What a process still waits for before it is ready.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The named conditions of one process; ready when all of them are met. Clones share them.
@@ -72,6 +73,18 @@ impl Condition {
     pub fn missing(&self, what: impl Into<String>) {
         self.readiness.set(self.name, State::Missing(what.into()));
     }
+
+    /// The condition does not hold because of an error, which is shown with its causes on one line.
+    pub fn missing_because(&self, error: &dyn Error) {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        self.missing(text);
+    }
 }
 
 #[cfg(test)]
@@ -95,5 +108,17 @@ mod tests {
         assert!(readiness.is_ready());
         stores.missing("watch ended");
         assert!(!readiness.is_ready());
+    }
+
+    #[test]
+    fn an_error_is_shown_with_its_causes() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("failed to {0}")]
+        struct Failed(&'static str, #[source] Option<Box<Failed>>);
+
+        let readiness = Readiness::new();
+        let error = Failed("start", Some(Box::new(Failed("open", None))));
+        readiness.condition("driver").missing_because(&error);
+        assert_eq!(readiness.missing(), [("driver", "failed to start: failed to open".to_owned())]);
     }
 }

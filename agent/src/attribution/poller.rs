@@ -1,5 +1,6 @@
 //! Keeps the attribution fresh.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_telemetry::Condition;
@@ -17,7 +18,7 @@ const KEEP: Duration = Duration::from_secs(60);
 pub struct Poller {
     kubelet: PodResources,
     every: Duration,
-    attribution: watch::Sender<Attribution>,
+    attribution: watch::Sender<Arc<Attribution>>,
     metrics: AgentMetrics,
     condition: Condition,
 }
@@ -30,8 +31,8 @@ impl Poller {
         every: Duration,
         metrics: AgentMetrics,
         condition: Condition,
-    ) -> (Self, watch::Receiver<Attribution>) {
-        let (attribution, receiver) = watch::channel(Attribution::Unknown);
+    ) -> (Self, watch::Receiver<Arc<Attribution>>) {
+        let (attribution, receiver) = watch::channel(Arc::new(Attribution::Unknown));
         (Self { kubelet, every, attribution, metrics, condition }, receiver)
     }
 
@@ -39,7 +40,7 @@ impl Poller {
     pub async fn run(mut self) {
         let mut ticks = interval(self.every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut answered = None;
+        let (mut answered, mut failing) = (None, false);
         loop {
             ticks.tick().await;
             match self.kubelet.ask().await {
@@ -47,13 +48,20 @@ impl Poller {
                     self.metrics.attribution_polls.with_label_values(&["answered"]).inc();
                     self.condition.met();
                     answered = Some(Instant::now());
+                    failing = false;
                     self.set(attribution);
                 }
                 Err(error) => {
                     self.metrics.attribution_polls.with_label_values(&["failed"]).inc();
-                    tracing::warn!(error = &error as &dyn std::error::Error, "holders of devices are unknown");
+                    let error: &dyn std::error::Error = &error;
+                    if failing {
+                        tracing::debug!(error, "the kubelet still does not say who holds what");
+                    } else {
+                        tracing::warn!(error, "the kubelet does not say who holds what");
+                    }
+                    failing = true;
                     if answered.is_none_or(|answered| answered.elapsed() > KEEP) {
-                        self.condition.missing(error.to_string());
+                        self.condition.missing_because(error);
                         self.set(Attribution::Unknown);
                     }
                 }
@@ -64,8 +72,10 @@ impl Poller {
     fn set(&self, attribution: Attribution) {
         self.metrics.attribution_known.set(attribution.is_known().into());
         self.attribution.send_if_modified(|last| {
-            let differs = *last != attribution;
-            *last = attribution;
+            let differs = **last != attribution;
+            if differs {
+                *last = Arc::new(attribution);
+            }
             differs
         });
     }

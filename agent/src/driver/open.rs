@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use nvml_wrapper::Nvml;
 use nvml_wrapper::error::NvmlError;
+use nvml_wrapper::{Device, Nvml};
 
 /// The driver with at least one device.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub struct Identity {
     pub pci_bus_id: Option<String>,
     /// Memory, in bytes.
     pub memory_total_bytes: Option<u64>,
+    /// UUIDs of its MIG instances when the driver was opened. Whoever cuts a device anew restarts what uses it.
+    pub instances: Vec<String>,
 }
 
 /// There is no driver to read from.
@@ -96,5 +98,12 @@ fn identify(nvml: &Nvml, index: u32) -> Result<Identity, NvmlError> {
         product: device.name()?,
         pci_bus_id: device.pci_info().ok().map(|info| info.bus_id),
         memory_total_bytes: device.memory_info().ok().map(|memory| memory.total),
+        instances: instances(&device),
     })
+}
+
+/// A device that cannot be cut refuses the count; one that is not cut has no handle at any index.
+fn instances(device: &Device<'_>) -> Vec<String> {
+    let most = device.mig_device_count().unwrap_or(0);
+    (0..most).filter_map(|index| device.mig_device_by_index(index).ok()?.uuid().ok()).collect()
 }

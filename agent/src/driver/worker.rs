@@ -76,6 +76,10 @@ fn serve(
             Some(reader) => Reader::read(reader),
             None => Reader::new(nvml, index, Arc::clone(turn)).and_then(|fresh| reader.insert(fresh).read()),
         };
+        if matches!(outcome, Err(ReadError::Lost(_))) {
+            // A device that comes back after a reset has another handle.
+            reader = None;
+        }
         if replies.send(Reply { device, outcome, at: Instant::now() }).is_err() {
             return;
         }

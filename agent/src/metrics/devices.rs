@@ -228,6 +228,7 @@ mod tests {
             product: "NVIDIA H100 80GB HBM3".to_owned(),
             pci_bus_id: Some(format!("00000000:{index:02X}:00.0")),
             memory_total_bytes: Some(80 << 30),
+            instances: Vec::new(),
         };
         DeviceSnapshot {
             identity: Arc::new(identity),

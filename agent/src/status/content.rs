@@ -4,16 +4,19 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use plimsoll_crds::accelerator_node::{AcceleratorNodeStatus, Device, Window};
+use plimsoll_crds::accelerator_node::{AcceleratorNodeStatus, Device, Health, Window};
 
 use crate::snapshot::{DeviceSnapshot, DriverState, Snapshot};
 use crate::window::Summary;
 
 /// The status that a snapshot, taken at the wall clock's `observed_at`, gives. None while the first look at the driver is
-/// not over or the holders are unknown: a device without a holder counts as free, so silence is the truthful answer.
+/// not over, while a device has yet to answer for the first time, or while the holders are unknown: a device without a
+/// holder counts as free, so silence is the truthful answer.
 #[must_use]
 pub fn status(snapshot: &Snapshot, observed_at: Timestamp) -> Option<AcceleratorNodeStatus> {
-    if snapshot.driver == DriverState::Starting || !snapshot.attribution.is_known() {
+    let awaited = |device: &DeviceSnapshot| device.health == Health::Healthy && device.latest.is_none();
+    let starting = snapshot.driver == DriverState::Starting || snapshot.devices.iter().any(awaited);
+    if starting || !snapshot.attribution.is_known() {
         return None;
     }
     let devices: Vec<Device> = snapshot.devices.iter().map(|d| device(d, snapshot, observed_at)).collect();
@@ -46,7 +49,7 @@ fn device(device: &DeviceSnapshot, snapshot: &Snapshot, observed_at: Timestamp) 
         health: device.health,
         memory_total_bytes: device.identity.memory_total_bytes.map(bytes),
         // Where several containers share a device the API has room for one: the first by name, so that it is stable.
-        holder: snapshot.attribution.holders(&device.identity.uuid).first().cloned(),
+        holder: snapshot.attribution.holders_of(&device.identity).into_iter().next(),
         window: device.window.as_ref().map(|summary| {
             let age = snapshot.taken.saturating_duration_since(summary.began);
             window(summary, began(observed_at, age))
@@ -99,11 +102,11 @@ mod tests {
     use std::sync::Arc;
     use std::time::Instant;
 
-    use plimsoll_crds::accelerator_node::{Health, Holder, SmSignal};
+    use plimsoll_crds::accelerator_node::{Holder, SmSignal};
 
     use super::*;
     use crate::attribution::Attribution;
-    use crate::driver::{Identity, SmActivity};
+    use crate::driver::{Identity, Reading, SmActivity};
 
     fn snapshot(attribution: Attribution) -> Snapshot {
         let taken = Instant::now() + Duration::from_secs(100);
@@ -114,9 +117,10 @@ mod tests {
                 product: "Tesla T4".to_owned(),
                 pci_bus_id: None,
                 memory_total_bytes: Some(16 << 30),
+                instances: vec![format!("MIG-{index}")],
             }),
             health: Health::Healthy,
-            latest: None,
+            latest: Some((taken, Reading::default())),
             energy_total_joules: None,
             throttled_seconds: None,
             window,
@@ -157,11 +161,23 @@ mod tests {
     }
 
     #[test]
+    fn a_device_with_a_held_instance_is_held() {
+        let held = Holder { pod: "b".to_owned(), ..Holder::default() };
+        let attribution = Attribution::Known(BTreeMap::from([("MIG-1".to_owned(), vec![held.clone()])]));
+        let status = status(&snapshot(attribution), Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(status.held_count, 1);
+        assert_eq!(status.devices[1].holder, Some(held));
+    }
+
+    #[test]
     fn unknown_is_not_said_as_free() {
         let at = Timestamp::UNIX_EPOCH;
         assert_eq!(status(&snapshot(Attribution::Unknown), at), None);
         let starting = Snapshot { driver: DriverState::Starting, ..snapshot(known()) };
         assert_eq!(status(&starting, at), None);
+        let mut silent = snapshot(known());
+        silent.devices[1].latest = None;
+        assert_eq!(status(&silent, at), None, "nobody knows yet whether this device works");
         let missing = Snapshot { driver: DriverState::Missing, devices: Vec::new(), ..snapshot(known()) };
         let status = status(&missing, at).unwrap();
         assert_eq!((status.device_count, status.held_count, status.sm_activity_percent), (0, 0, None));

@@ -93,6 +93,18 @@ async fn a_driver_that_hangs_under_one_device_keeps_no_other_waiting() {
 }
 
 #[tokio::test]
+async fn a_device_that_was_lost_may_come_back() {
+    let mut rig = Rig::new();
+    rig.change(0, |gpu| {
+        gpu.errors = BTreeMap::from([("nvmlDeviceGetPowerUsage".to_owned(), Code::RESET_REQUIRED)]);
+    });
+    let mut agent = rig.work().await;
+    agent.until_device(0, "the need of a reset", |device| device.health == Health::Failed).await;
+    rig.change(0, |gpu| gpu.errors.clear());
+    agent.until_device(0, "a reading", |device| device.reading().is_some()).await;
+}
+
+#[tokio::test]
 async fn a_hang_in_monitoring_leaves_the_others_their_second_best_signal() {
     let mut rig = Rig::new();
     rig.change(0, |gpu| gpu.hang_seconds = BTreeMap::from([("nvmlGpmSampleGet".to_owned(), 3600.0)]));

@@ -35,7 +35,7 @@ async fn a_window_begins_with_its_holder() {
 
     // The next holder does nothing; what the last one did must not be its doing.
     rig.change(0, |gpu| gpu.busy_percent = 0);
-    agent.until_device(0, "idleness", |device| device.reading().unwrap().busy == Some(0.0)).await;
+    agent.until_device(0, "idleness", |device| device.reading().is_some_and(|reading| reading.busy == Some(0.0))).await;
     rig.kubelet.set(&[("b-r1-0", &["GPU-0"])]);
     let fresh = agent
         .until("a window of the next holder", |snapshot| {
@@ -45,6 +45,16 @@ async fn a_window_begins_with_its_holder() {
         })
         .await;
     assert_eq!(fresh.devices[0].window.unwrap().busy, Some(0.0));
+}
+
+#[tokio::test]
+async fn a_device_is_held_when_one_of_its_instances_is() {
+    let mut rig = Rig::new();
+    rig.change(0, |gpu| gpu.instances = vec!["MIG-7".to_owned(), "MIG-8".to_owned()]);
+    rig.kubelet.set(&[("a-r1-0", &["MIG-8"])]);
+    let mut agent = rig.work().await;
+    let status = agent.api.status(|status| status["heldCount"] == 1).await;
+    assert_eq!(status["devices"][0]["holder"]["pod"], "a-r1-0");
 }
 
 #[tokio::test]

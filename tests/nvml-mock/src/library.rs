@@ -25,6 +25,9 @@ pub const STATE_FILE: &str = "nvml-mock.json";
 /// How often a call that hangs looks whether it still shall.
 const HANG_STEP: Duration = Duration::from_millis(20);
 
+/// The bits of a handle that tell the device; those above tell the MIG instance.
+const DEVICE_BITS: usize = 0xffff;
+
 static LOADED: Mutex<Option<Loaded>> = Mutex::new(None);
 
 struct Loaded {
@@ -65,7 +68,7 @@ pub(crate) fn of_gpu(
     device: nvmlDevice_t,
     body: impl FnOnce(&GpuState) -> Answer,
 ) -> nvmlReturn_t {
-    let position = (device as usize).wrapping_sub(1);
+    let position = (device as usize & DEVICE_BITS).wrapping_sub(1);
     let state = current();
     let gpu = state.as_ref().and_then(|state| state.gpus.get(position));
     let log = state.as_ref().and_then(|state| state.call_log.as_deref());
@@ -82,6 +85,16 @@ pub(crate) fn of_gpu(
 /// The handle of the device at a position. Never null; only this file looks into it.
 pub(crate) fn handle(position: usize) -> nvmlDevice_t {
     (position + 1) as nvmlDevice_t
+}
+
+/// The handle of a device's MIG instance.
+pub(crate) fn instance_handle(device: nvmlDevice_t, instance: usize) -> nvmlDevice_t {
+    (device as usize & DEVICE_BITS | (instance + 1) << DEVICE_BITS.count_ones()) as nvmlDevice_t
+}
+
+/// Which MIG instance a handle is of; None for the whole device.
+pub(crate) fn instance(device: nvmlDevice_t) -> Option<usize> {
+    (device as usize >> DEVICE_BITS.count_ones()).checked_sub(1)
 }
 
 fn refusal(errors: &BTreeMap<String, Code>, symbol: &str) -> Option<Code> {

@@ -60,6 +60,9 @@ pub struct GpuState {
     pub gpm: bool,
     /// CUDA compute capability: major, minor.
     pub compute_capability: (i32, i32),
+    /// UUIDs of the MIG instances; none when the device is not cut. An instance tells its UUID, and else what its device
+    /// does.
+    pub instances: Vec<String>,
     /// Processes with a context on the device. The driver's process SM samples come from here, not from `sm_activity`.
     pub processes: Vec<ProcessState>,
     /// What a symbol answers for this device instead of success.
@@ -120,6 +123,7 @@ impl Default for GpuState {
             throttle_reasons: 0,
             gpm: true,
             compute_capability: (9, 0),
+            instances: Vec::new(),
             processes: Vec::new(),
             errors: BTreeMap::new(),
             hang_seconds: BTreeMap::new(),

@@ -125,6 +125,18 @@ fn a_symbol_fails_as_told_on_one_device_alone() {
 }
 
 #[test]
+fn a_cut_device_tells_its_instances() {
+    let mut machine = Machine::new();
+    let nvml = machine.nvml();
+    let device = nvml.device_by_index(0).unwrap();
+    assert_eq!(device.mig_device_count().unwrap(), 7);
+    assert!(matches!(device.mig_device_by_index(0), Err(NvmlError::NotFound)));
+    machine.change(0, |gpu| gpu.instances = vec!["MIG-7".to_owned(), "MIG-8".to_owned()]);
+    assert_eq!(device.mig_device_by_index(1).unwrap().uuid().unwrap(), "MIG-8");
+    assert_eq!(device.uuid().unwrap(), "GPU-0");
+}
+
+#[test]
 fn without_a_state_file_there_is_no_driver() {
     let folder = tempfile::tempdir().unwrap();
     let library = install_library(folder.path()).unwrap();

@@ -21,7 +21,6 @@ macro_rules! getters {
 }
 
 getters! {
-    nvmlDeviceGetUUID(uuid: *mut c_char, length: c_uint) = |gpu| put_string(uuid, length, &gpu.uuid);
     nvmlDeviceGetName(name: *mut c_char, length: c_uint) = |gpu| put_string(name, length, &gpu.name);
     nvmlDeviceGetIndex(index: *mut c_uint) = |gpu| put(index, gpu.index);
     nvmlDeviceGetMinorNumber(number: *mut c_uint) = |gpu| put(number, gpu.index);
@@ -48,6 +47,31 @@ getters! {
         put(celsius, gpu.temperature_celsius)
     };
     nvmlDeviceGetCurrentClocksThrottleReasons(reasons: *mut c_ulonglong) = |gpu| put(reasons, gpu.throttle_reasons);
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn nvmlDeviceGetUUID(device: nvmlDevice_t, uuid: *mut c_char, length: c_uint) -> nvmlReturn_t {
+    library::of_gpu("nvmlDeviceGetUUID", device, |gpu| match library::instance(device) {
+        None => put_string(uuid, length, &gpu.uuid),
+        Some(instance) => put_string(uuid, length, gpu.instances.get(instance).ok_or(Code::NOT_FOUND)?),
+    })
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn nvmlDeviceGetMaxMigDeviceCount(device: nvmlDevice_t, count: *mut c_uint) -> nvmlReturn_t {
+    library::of_gpu("nvmlDeviceGetMaxMigDeviceCount", device, |_| put(count, 7))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn nvmlDeviceGetMigDeviceHandleByIndex(
+    device: nvmlDevice_t,
+    index: c_uint,
+    instance: *mut nvmlDevice_t,
+) -> nvmlReturn_t {
+    library::of_gpu("nvmlDeviceGetMigDeviceHandleByIndex", device, |gpu| {
+        gpu.instances.get(index as usize).ok_or(Code::NOT_FOUND)?;
+        put(instance, library::instance_handle(device, index as usize))
+    })
 }
 
 fn pci_info(index: u32) -> nvmlPciInfo_t {
