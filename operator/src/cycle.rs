@@ -226,7 +226,7 @@ impl Cycle {
             Some(async move {
                 let class = turn.class_in_question();
                 let resource = class.and_then(|class| world.resource_of(class));
-                let order = Order { config: &config, resource, write, tried, pending: &pending };
+                let order = Order { config: &config, resource, write, tried, now, pending: &pending };
                 let result = tokio::time::timeout(PATIENCE, hands.apply(turn, order)).await;
                 (turn.key.clone(), result)
             })

@@ -13,6 +13,8 @@ pub mod memory;
 pub mod size;
 pub mod standing;
 mod steps;
+#[cfg(test)]
+mod tests;
 pub mod update_status;
 pub mod validate;
 

@@ -15,6 +15,8 @@ pub mod assumed;
 pub mod classes;
 pub mod config;
 pub mod cycle;
+#[cfg(test)]
+mod fixtures;
 pub mod job;
 pub mod lead;
 pub mod learning;

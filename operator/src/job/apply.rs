@@ -3,9 +3,13 @@
 //! The order is the law: a trial of the first pod, then the allocation under a resourceVersion precondition, then the
 //! named pods. A pod that exists already and is ours is a success; whoever lost the race for the status creates nothing.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use futures::StreamExt as _;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client, ResourceExt as _};
@@ -96,6 +100,8 @@ pub struct Order<'a> {
     pub write: bool,
     /// Whether the trial has passed before.
     pub tried: bool,
+    /// The time of the cycle.
+    pub now: Timestamp,
     /// Pods that were created a moment ago and that the watch has not shown yet.
     pub pending: &'a [String],
 }
@@ -127,7 +133,7 @@ impl Hands {
         }
         if order.write {
             done.written = Some(Arc::new(self.write_status(turn).await?));
-            self.notes.tell(&turn.job, &turn.notes).await;
+            self.notes.tell(&turn.job, &turn.notes, order.now).await;
         }
         if let Some(grace) = turn.work.delete {
             self.delete_pods(turn, grace).await?;

@@ -6,6 +6,8 @@ mod nodes;
 mod patch;
 pub mod pod;
 mod resources;
+#[cfg(test)]
+mod tests;
 pub mod volumes;
 
 use plimsoll_crds::TrainingJob;

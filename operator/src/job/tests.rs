@@ -1,0 +1,219 @@
+use std::sync::Arc;
+
+use plimsoll_crds::condition;
+use plimsoll_crds::training_job::MemoryEvidenceKind;
+use plimsoll_lifecycle::{Phase, StopCause};
+use plimsoll_menu::Candidate;
+use plimsoll_scheduling::{Action, Cause, Decision, MoveRules, Reason};
+use serde_json::json;
+
+use super::{Known, Release, Turn, update_status};
+use crate::config::Config;
+use crate::fixtures::{ended, holding, job, now, pod, runs, think, world};
+use crate::world::World;
+
+/// What the planner decides for the one job.
+fn plan(world: &World, turn: &Turn) -> Action {
+    let planned = turn.planned(&Config::default(), now()).into_iter().collect::<Vec<_>>();
+    let snapshot = plimsoll_observe::snapshot(&world.objects, &planned, MoveRules::default(), now());
+    let Decision { action, .. } = plimsoll_scheduling::plan(&snapshot, now()).decisions.remove(0);
+    action
+}
+
+fn finish(world: &World, turn: &mut Turn) {
+    update_status::finish(turn, &world.classes, jiff::SignedDuration::from_secs(300), now());
+}
+
+fn reason(turn: &Turn, type_: &str) -> Option<String> {
+    turn.status.conditions.iter().find(|c| c.type_ == type_).map(|c| c.reason.clone())
+}
+
+#[test]
+fn a_new_job_is_sized_committed_and_created_in_one_turn() {
+    let world = world(vec![]);
+    let mut turn = think(&world, &job(None), Known::default());
+    let action = plan(&world, &turn);
+    assert!(matches!(action, Action::Start { .. }), "{action:?}");
+    turn.decide(action, now());
+    finish(&world, &mut turn);
+    let allocation = turn.status.allocation.clone().unwrap();
+    assert_eq!((allocation.revision, allocation.gpus, allocation.pods), (1, 16, 2));
+    assert_eq!(allocation.micro_batch * allocation.gradient_accumulation * allocation.data_parallel, 64);
+    assert!(turn.work.create && turn.work.trial.is_some());
+    assert!(turn.status.predicted.is_some());
+    assert_eq!(turn.status.summary.as_deref(), Some("Starting"));
+    assert_eq!(turn.status.waiting.as_ref().unwrap().reason, "Starting");
+    assert!(condition::is_true(&turn.status.conditions, condition::job::ADMITTED));
+    assert_eq!(turn.notes[0].reason, "Admitted");
+}
+
+#[test]
+fn running_out_of_device_memory_starts_again_at_once_with_a_smaller_micro_batch() {
+    let world = world(vec![pod(0, ended(1, r#"{"reason":"OutOfMemory"}"#)), pod(1, ended(1, "NCCL error"))]);
+    let mut turn = think(&world, &job(Some(holding("Running"))), Known::default());
+    assert_eq!(turn.state.phase, Phase::Waiting { not_before: None, after: Some(StopCause::DeviceOutOfMemory) });
+    let action = plan(&world, &turn);
+    turn.decide(action, now());
+    let allocation = turn.status.allocation.clone().unwrap();
+    assert_eq!((allocation.revision, allocation.global_batch), (2, 64));
+    assert!(allocation.micro_batch < 4, "{allocation:?}");
+    let learned = turn.status.evidence.clone().unwrap();
+    assert_eq!((learned.memory[0].kind, learned.memory[0].micro_batch), (MemoryEvidenceKind::RanOut, 4));
+    let counters = turn.status.counters.clone().unwrap();
+    assert_eq!((counters.device_out_of_memory, counters.failures), (1, 0));
+    assert_eq!(turn.notes[0].reason, "DeviceOutOfMemory");
+}
+
+#[test]
+fn an_echo_that_was_counted_is_taken_back_when_its_cause_is_heard() {
+    let mut status = holding("Stopping");
+    status["lifecycle"]["stopCause"] = json!("ProgramFailed");
+    status["lifecycle"]["failures"] = json!(1);
+    status["counters"] = json!({"failures": 1});
+    let world = world(vec![pod(0, ended(1, r#"{"reason":"OutOfMemory"}"#)), pod(1, runs())]);
+    let turn = think(&world, &job(Some(status)), Known::default());
+    let counters = turn.status.counters.unwrap();
+    assert_eq!((counters.device_out_of_memory, counters.failures), (1, 0));
+}
+
+#[test]
+fn host_memory_is_a_failure_and_teaches_nothing_about_devices() {
+    let mut killed = ended(137, "");
+    killed["containerStatuses"][0]["state"]["terminated"]["reason"] = json!("OOMKilled");
+    let world = world(vec![pod(0, killed), pod(1, runs())]);
+    let turn = think(&world, &job(Some(holding("Running"))), Known::default());
+    let counters = turn.status.counters.clone().unwrap();
+    assert_eq!((counters.host_out_of_memory, counters.device_out_of_memory, counters.failures), (1, 0, 1));
+    assert!(turn.status.evidence.is_none());
+    assert!(turn.work.delete.is_some(), "the revision ends whole");
+}
+
+fn eight(turn: &Turn) -> Candidate {
+    turn.menu().unwrap().candidates.iter().find(|c| c.shape.gpus() == 8).unwrap().clone()
+}
+
+#[test]
+fn a_move_asks_for_a_checkpoint_and_keeps_its_target() {
+    let world = world(vec![pod(0, runs()), pod(1, runs())]);
+    let mut turn = think(&world, &job(Some(holding("Running"))), Known::default());
+    let action = Action::Move {
+        candidate: eight(&turn),
+        nodes: vec!["n1".into()],
+        cause: Cause::UnderUsed,
+        message: "16 -> 8".into(),
+    };
+    turn.decide(action, now());
+    finish(&world, &mut turn);
+    assert!(matches!(turn.state.phase, Phase::Stopping { why: StopCause::Move, checkpoint_until: Some(_), .. }));
+    assert_eq!(turn.status.next.as_ref().map(|next| (next.gpus, next.revision)), Some((8, 2)));
+    assert_eq!(turn.status.allocation.as_ref().map(|held| held.gpus), Some(16));
+    assert_eq!(turn.status.summary.as_deref(), Some("Resizing"));
+    assert_eq!((turn.work.create, turn.work.delete), (false, None), "it goes on training until it has saved");
+    assert!(turn.work.trial.is_some(), "nothing is stopped for pods that would be refused");
+    assert_eq!(turn.status.counters.as_ref().unwrap().moves, 1);
+
+    // Its pods are gone: the target is committed, and everybody can see whose devices came free.
+    let empty = crate::fixtures::world(vec![]);
+    let mut moving = serde_json::to_value(&turn.status).unwrap();
+    moving["lifecycle"]["deadline"] = serde_json::Value::Null;
+    let turn = think(&empty, &job(Some(moving)), Known::default());
+    let held = turn.status.allocation.clone().unwrap();
+    assert_eq!((held.revision, held.gpus, held.nodes.as_slice()), (2, 8, &["n1".to_owned()][..]));
+    assert!(turn.status.next.is_none() && turn.work.create);
+    assert_eq!(turn.notes[0].reason, "Resized");
+    let release = turn.release(now()).unwrap();
+    assert_eq!((release.nodes.as_slice(), release.how.as_str()), (&["n2".to_owned()][..], "moved from 16 x h100 to 8 x h100"));
+}
+
+#[test]
+fn what_runs_is_not_stopped_for_pods_that_the_apiserver_refuses() {
+    let world = world(vec![pod(0, runs()), pod(1, runs())]);
+    let known = Known { trial_refused: Some("no".into()), ..Known::default() };
+    let mut turn = think(&world, &job(Some(holding("Running"))), known);
+    let (candidate, nodes) = (eight(&turn), vec!["n1".into()]);
+    turn.decide(Action::Move { candidate, nodes, cause: Cause::Faster, message: String::new() }, now());
+    assert!(matches!(turn.state.phase, Phase::Running { .. }));
+}
+
+#[test]
+fn a_live_change_keeps_the_revision_and_what_was_seen_is_seen_anew() {
+    let mut status = holding("Running");
+    status["observed"] = json!({"stepMilliseconds": 100, "windowSeconds": 60, "use": "40%", "smActivityPercent": 40});
+    let world = world(vec![pod(0, runs()), pod(1, runs())]);
+    let mut turn = think(&world, &job(Some(status)), Known::default());
+    let mut candidate = turn.menu().unwrap().candidates[0].clone();
+    candidate.batch = plimsoll_menu::Batch { micro: 2, accumulation: 2, global: 64 };
+    let batch = candidate.batch;
+    turn.decide(Action::LiveBatch { batch, candidate, message: "why".into() }, now());
+    let held = turn.status.allocation.clone().unwrap();
+    assert_eq!((held.revision, held.micro_batch, held.batch.as_str()), (1, 2, "2 x 2 x 16"));
+    assert!(held.live_batch_at.is_some());
+    assert!(!super::standing::is_observed(&turn.status));
+    assert_eq!(turn.status.observed.as_ref().unwrap().use_.as_deref(), Some("40%"), "the column stays until there is news");
+    assert_eq!((turn.status.counters.as_ref().unwrap().live_batches, turn.work.clone()), (1, super::Work::default()));
+}
+
+#[test]
+fn a_job_that_waited_for_devices_says_whose_they_were() {
+    let waiting = json!({
+        "waiting": {"reason": "WaitingForCapacity", "message": "", "since": "2026-11-25T11:50:00Z"},
+        "lifecycle": {"state": "Waiting", "lastRevision": 0},
+    });
+    let release = |minutes: i64, job: &str| Release {
+        job: plimsoll_scheduling::JobKey { namespace: "cv".into(), name: job.into() },
+        nodes: vec!["n2".into()],
+        at: now() - jiff::SignedDuration::from_mins(minutes),
+        how: "moved from 8 x h100 to 4 x h100".into(),
+    };
+    let known = Known { released: Arc::new(vec![release(20, "old"), release(1, "resnet")]), ..Known::default() };
+    let world = world(vec![]);
+    let mut turn = think(&world, &job(Some(waiting)), known);
+    let action = plan(&world, &turn);
+    turn.decide(action, now());
+    let because = turn.status.allocation.unwrap().because.unwrap();
+    assert!(because.contains("cv/resnet moved from 8 x h100 to 4 x h100"), "{because}");
+    assert!(!because.contains("old"), "that was before it waited");
+}
+
+#[test]
+fn a_suspended_job_gives_its_devices_back_and_keeps_its_reason() {
+    let mut suspended = plimsoll_crds::TrainingJob::clone(&job(Some(holding("Running"))));
+    suspended.spec.suspend = true;
+    let (running, suspended) = (world(vec![pod(0, runs()), pod(1, runs())]), Arc::new(suspended));
+    let turn = think(&running, &suspended, Known::default());
+    assert!(matches!(turn.state.phase, Phase::Stopping { why: StopCause::Suspend, .. }));
+
+    let mut stopping = holding("Stopping");
+    stopping["lifecycle"]["stopCause"] = json!("Suspend");
+    let mut gone = plimsoll_crds::TrainingJob::clone(&suspended);
+    gone.status = serde_json::from_value(stopping).unwrap();
+    let world = world(vec![]);
+    let mut turn = think(&world, &Arc::new(gone), Known::default());
+    let action = plan(&world, &turn);
+    turn.decide(action, now());
+    finish(&world, &mut turn);
+    assert_eq!(turn.state.phase, Phase::Suspended);
+    assert!(turn.status.allocation.is_none());
+    assert_eq!(turn.status.waiting.as_ref().unwrap().reason, Reason::Suspended.as_str());
+    assert_eq!(reason(&turn, condition::job::SUSPENDED).as_deref(), Some("Suspended"));
+}
+
+#[test]
+fn an_invalid_job_says_which_field_is_wrong_and_one_that_runs_is_left_to_run() {
+    let mut broken = plimsoll_crds::TrainingJob::clone(&job(None));
+    broken.spec.trainer_container = Some("nobody".into());
+    let (empty, broken) = (world(vec![]), Arc::new(broken));
+    let mut turn = think(&empty, &broken, Known::default());
+    let action = plan(&empty, &turn);
+    turn.decide(action, now());
+    finish(&empty, &mut turn);
+    assert_eq!(turn.status.waiting.as_ref().unwrap().reason, "Invalid");
+    let valid = turn.status.conditions.iter().find(|c| c.type_ == condition::job::VALID).unwrap();
+    assert!(valid.message.contains("trainerContainer"), "{}", valid.message);
+
+    let mut edited = plimsoll_crds::TrainingJob::clone(&broken);
+    edited.status = serde_json::from_value(holding("Running")).unwrap();
+    let world = world(vec![pod(0, runs()), pod(1, runs())]);
+    let turn = think(&world, &Arc::new(edited), Known::default());
+    assert!(matches!(turn.state.phase, Phase::Running { .. }), "{:?}", turn.state);
+}
