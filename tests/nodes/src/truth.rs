@@ -99,7 +99,8 @@ impl Truth {
     /// # Errors
     /// When the file or one of its tables is not what it should be.
     pub fn load(file: &Path, seed: u64) -> Result<Self, TruthError> {
-        let text = std::fs::read_to_string(file).map_err(|source| TruthError::Read { file: file.to_owned(), source })?;
+        let text =
+            std::fs::read_to_string(file).map_err(|source| TruthError::Read { file: file.to_owned(), source })?;
         let parsed: File = serde_yaml::from_str(&text)
             .map_err(|source| TruthError::Parse { file: file.to_owned(), source: Box::new(source) })?;
         let folder = file.parent().unwrap_or(Path::new("."));
@@ -154,7 +155,12 @@ impl JobTruth<'_> {
 
         let half = self.profile.half_batch * draw("halfBatch", spread.half_batch);
         let sm_activity = (step - sync) / step * batch / (batch + half);
-        Outcome { step_seconds: step, sync_seconds: sync, sm_activity, memory_bytes: self.memory(run, batch, draw("memory", spread.memory)) }
+        Outcome {
+            step_seconds: step,
+            sync_seconds: sync,
+            sm_activity,
+            memory_bytes: self.memory(run, batch, draw("memory", spread.memory)),
+        }
     }
 
     fn memory(&self, run: &Run, batch: f64, error: f64) -> u64 {
@@ -217,7 +223,8 @@ mod tests {
                 let job = truth.job("transformer", "default/transformer-oom").unwrap();
                 let card = usable_bytes("NVIDIA-A100-SXM4-40GB");
                 let at = |micro| {
-                    let sharded = Run { sharding: "Optimizer".to_owned(), ..run("NVIDIA-A100-SXM4-40GB", &[8], micro, 16) };
+                    let sharded =
+                        Run { sharding: "Optimizer".to_owned(), ..run("NVIDIA-A100-SXM4-40GB", &[8], micro, 16) };
                     job.run(&sharded).memory_bytes
                 };
                 assert!(at(4) > card, "{file} {seed}: {}", at(4) >> 20);

@@ -40,7 +40,8 @@ pub(super) struct StepTable(BTreeMap<Placement, Vec<(f64, StepTime)>>);
 
 impl StepTable {
     pub(super) fn load(file: &Path) -> Result<Self, StepTableError> {
-        let text = std::fs::read_to_string(file).map_err(|source| StepTableError::Read { file: file.to_owned(), source })?;
+        let text =
+            std::fs::read_to_string(file).map_err(|source| StepTableError::Read { file: file.to_owned(), source })?;
         let mut rows: BTreeMap<Placement, Vec<(f64, StepTime)>> = BTreeMap::new();
         for (index, line) in text.lines().enumerate().skip(1) {
             let (placement, batch, time) =
