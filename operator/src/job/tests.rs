@@ -122,7 +122,10 @@ fn a_move_asks_for_a_checkpoint_and_keeps_its_target() {
     assert!(turn.status.next.is_none() && turn.work.create);
     assert_eq!(turn.notes[0].reason, "Resized");
     let release = turn.release(now()).unwrap();
-    assert_eq!((release.nodes.as_slice(), release.how.as_str()), (&["n2".to_owned()][..], "moved from 16 x h100 to 8 x h100"));
+    assert_eq!(
+        (release.nodes.as_slice(), release.how.as_str()),
+        (&["n2".to_owned()][..], "moved from 16 x h100 to 8 x h100")
+    );
 }
 
 #[test]
@@ -149,7 +152,11 @@ fn a_live_change_keeps_the_revision_and_what_was_seen_is_seen_anew() {
     assert_eq!((held.revision, held.micro_batch, held.batch.as_str()), (1, 2, "2 x 2 x 16"));
     assert!(held.live_batch_at.is_some());
     assert!(!super::standing::is_observed(&turn.status));
-    assert_eq!(turn.status.observed.as_ref().unwrap().use_.as_deref(), Some("40%"), "the column stays until there is news");
+    assert_eq!(
+        turn.status.observed.as_ref().unwrap().use_.as_deref(),
+        Some("40%"),
+        "the column stays until there is news"
+    );
     assert_eq!((turn.status.counters.as_ref().unwrap().live_batches, turn.work.clone()), (1, super::Work::default()));
 }
 

@@ -34,8 +34,11 @@ enum Server {
 }
 
 fn status(code: u16, reason: &str, message: &str) -> (u16, Value) {
-    (code, json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": code,
-        "reason": reason, "message": message}))
+    (
+        code,
+        json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": code,
+        "reason": reason, "message": message}),
+    )
 }
 
 impl Server {
@@ -57,8 +60,11 @@ impl Server {
             ("GET", this) if is_pod => {
                 let uid = if this == Self::HasPods { "job-uid" } else { "another" };
                 let name = path.rsplit('/').next().unwrap_or_default();
-                (200, json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {"name": name,
-                    "ownerReferences": [{"apiVersion": "a", "kind": "b", "name": "llm", "uid": uid}]}}))
+                (
+                    200,
+                    json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {"name": name,
+                    "ownerReferences": [{"apiVersion": "a", "kind": "b", "name": "llm", "uid": uid}]}}),
+                )
             }
             _ => (200, if body.is_null() { json!({"kind": "Status", "status": "Success"}) } else { body }),
         }

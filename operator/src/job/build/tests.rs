@@ -49,7 +49,10 @@ fn every_variable_of_ours_comes_before_the_user_s_and_only_once() {
     assert_eq!(names.last(), Some(&"OUT"), "the user's own are last, so that ours expand in them");
     assert_eq!(value(trainer(&pod), "MASTER_PORT"), ["29500"], "ours goes over the user's");
     assert_eq!(value(&pod["spec"]["initContainers"][0], "PLIMSOLL_REVISION"), ["1"]);
-    assert!(pod["spec"]["containers"][0].get("env").is_none(), "a container that neither trains nor prepares gets none");
+    assert!(
+        pod["spec"]["containers"][0].get("env").is_none(),
+        "a container that neither trains nor prepares gets none"
+    );
 }
 
 #[test]
