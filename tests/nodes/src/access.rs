@@ -128,7 +128,7 @@ pub async fn token(client: &Client, pod: &Pod, audience: Option<String>) -> Resu
     };
     let (text, until) = status.map(|s| (s.token, s.expiration_timestamp.0)).unwrap_or_default();
     let life = until.duration_since(Timestamp::now()).as_secs();
-    Ok(Token { text: text.into(), refresh_after: Duration::from_secs(u64::try_from(life / 2).unwrap_or(0).max(30)) })
+    Ok(Token { text, refresh_after: Duration::from_secs(u64::try_from(life / 2).unwrap_or(0).max(30)) })
 }
 
 #[cfg(test)]

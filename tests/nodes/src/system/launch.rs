@@ -106,7 +106,7 @@ impl Launch {
         set("KUBECONFIG", self.folder.join("kubeconfig"));
         if self.component == Component::Agent {
             set("PLIMSOLL_NVML_LIBRARY", site.spec.nvml_mock.clone());
-            set("PLIMSOLL_POD_RESOURCES", node.socket());
+            set("PLIMSOLL_POD_RESOURCES_SOCKET", node.socket());
             set(nvidia_ml_mock::STATE_VARIABLE, node.driver_state());
         }
     }
