@@ -48,6 +48,32 @@ async fn a_window_begins_with_its_holder() {
 }
 
 #[tokio::test]
+async fn a_kubelet_that_restarts_cuts_no_window_and_is_heard_again() {
+    let rig = Rig::new();
+    rig.install_driver();
+    rig.kubelet.set(&[("a-r1-0", &["GPU-0"])]);
+    let socket = &rig.settings.pod_resources_socket;
+    let serving = rig.kubelet.serve(socket);
+    let mut agent = rig.work_without_help().await;
+    agent.until_device(0, "a full window", |device| device.window.is_some_and(|window| window.full)).await;
+    agent.until("the holder", |snapshot| snapshot.attribution.holders("GPU-0").len() == 1).await;
+
+    serving.stop(socket).await;
+    agent.until_metric("plimsoll_agent_attribution_polls_total", "outcome=\"failed\"").await;
+    let still = agent.until("a snapshot", |_| true).await;
+    assert_eq!(still.attribution.holders("GPU-0")[0].pod, "a-r1-0");
+    assert!(still.devices[0].window.unwrap().full);
+
+    rig.kubelet.set(&[("b-r1-0", &["GPU-0"])]);
+    rig.kubelet.serve(socket);
+    agent
+        .until("the next holder", |snapshot| {
+            snapshot.attribution.holders("GPU-0").first().is_some_and(|holder| holder.pod == "b-r1-0")
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn a_device_is_held_when_one_of_its_instances_is() {
     let mut rig = Rig::new();
     rig.change(0, |gpu| gpu.instances = vec!["MIG-7".to_owned(), "MIG-8".to_owned()]);

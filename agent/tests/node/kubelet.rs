@@ -10,6 +10,7 @@ use plimsoll_agent::attribution::pod_resources::{
     ContainerDevices, ContainerResources, ListPodResourcesRequest, ListPodResourcesResponse, PodResources,
 };
 use tokio::net::UnixListener;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
@@ -23,10 +24,18 @@ pub struct Kubelet {
 
 impl Kubelet {
     /// Serves at a socket.
-    pub fn serve(&self, socket: &Path) -> JoinHandle<()> {
+    pub fn serve(&self, socket: &Path) -> Serving {
         let listener = UnixListenerStream::new(UnixListener::bind(socket).unwrap());
         let service = PodResourcesListerServer::new(self.clone());
-        tokio::spawn(async move { Server::builder().add_service(service).serve_with_incoming(listener).await.unwrap() })
+        let (stop, stopping) = oneshot::channel::<()>();
+        // A test that never stops it drops the sender: that is no wish to stop.
+        let stopping = async move {
+            if stopping.await.is_err() {
+                std::future::pending::<()>().await
+            }
+        };
+        let server = Server::builder().add_service(service).serve_with_incoming_shutdown(listener, stopping);
+        Serving { stop, stopped: tokio::spawn(async move { server.await.unwrap() }) }
     }
 
     /// From now on these pods of namespace `lab` hold these devices.
@@ -38,6 +47,21 @@ impl Kubelet {
             PodResources { name: (*pod).to_owned(), namespace: "lab".to_owned(), containers }
         });
         *self.pods.lock().unwrap() = pods.collect();
+    }
+}
+
+/// A kubelet that serves until it is told to stop.
+pub struct Serving {
+    stop: oneshot::Sender<()>,
+    stopped: JoinHandle<()>,
+}
+
+impl Serving {
+    /// Stops, closes every connection and takes the socket away, as a kubelet that restarts does.
+    pub async fn stop(self, socket: &Path) {
+        self.stop.send(()).unwrap();
+        self.stopped.await.unwrap();
+        std::fs::remove_file(socket).unwrap();
     }
 }
 

@@ -143,6 +143,20 @@ impl Working {
         self.until(what, |snapshot| snapshot.devices.get(gpu).is_some_and(&fits)).await
     }
 
+    /// Waits until a counter is above zero.
+    pub async fn until_metric(&mut self, name: &str, labels: &str) {
+        let counts = |text: &str| {
+            let line = text.lines().find(|line| line.starts_with(name) && line.contains(labels));
+            line.is_some_and(|line| !line.ends_with(" 0"))
+        };
+        let looks = async {
+            while !counts(&self.get("/metrics").await.1) {
+                self.snapshots.changed().await.unwrap();
+            }
+        };
+        timeout(PATIENCE, looks).await.unwrap_or_else(|_| panic!("not in time: {name} {labels}"));
+    }
+
     /// Status code and body of a path.
     pub async fn get(&self, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.admin).await.unwrap();
