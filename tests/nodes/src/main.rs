@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use plimsoll_test_nodes::{Fleet, FleetSpec};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
 
 /// Plays the GPU nodes of a test cluster: kubelet, device plugin, driver and training programs.
 #[derive(Debug, Parser)]
@@ -46,6 +47,9 @@ struct Args {
     /// Seconds that a container takes to start.
     #[arg(long, default_value_t = 1.0)]
     startup_seconds: f64,
+    /// Filter of log lines. What a client says of its own failures is said better by whoever asked.
+    #[arg(long, default_value = "info,kube_client=off")]
+    log: String,
 }
 
 fn positive(text: &str) -> Result<f64, String> {
@@ -78,8 +82,10 @@ impl Args {
 
 #[tokio::main(worker_threads = 2)]
 async fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
-    let spec = Args::parse().spec()?;
+    let args = Args::parse();
+    let filter = EnvFilter::try_new(&args.log).context("failed to read the filter of log lines")?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    let spec = args.spec()?;
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut fleet = Fleet::start(spec).await.context("failed to start the fleet")?;
     tracing::info!("the fleet plays");

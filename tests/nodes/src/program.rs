@@ -126,3 +126,92 @@ impl Drop for Joined {
         let _ = self.inbox.send(Message::Leave(std::mem::take(&mut self.uid)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use plimsoll_protocol::TerminationMessage;
+
+    use super::*;
+    use crate::node::tests::node;
+
+    /// Programs that cannot report.
+    fn programs(folder: &Path, time_scale: f64) -> Programs {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let nowhere = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
+        Programs::new(World {
+            client: Client::try_from(nowhere).unwrap(),
+            truth: Truth::load(&Truth::default_file(), 0).unwrap(),
+            checkpoints: Checkpoints::under(folder.join("checkpoints")),
+            time_scale,
+            report_interval: Duration::from_secs(1),
+        })
+    }
+
+    /// A pod of a revision of two pods.
+    fn pod(rank: u32, micro_batch: &str) -> Arc<Pod> {
+        let mut pod = settings::tests::pod();
+        pod.metadata.uid = Some(format!("u{rank}"));
+        let labels = [("plimsoll.dev/job-name", "a"), ("plimsoll.dev/revision", "2")];
+        let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let index = ("plimsoll.dev/pod-index".to_owned(), rank.to_string());
+        pod.metadata.labels = Some(labels.into_iter().chain([index]).collect());
+        let annotations = pod.metadata.annotations.as_mut().unwrap();
+        annotations.insert("fleet.plimsoll.dev/checkpoint-seconds".to_owned(), "0".to_owned());
+        let variables = pod.spec.as_mut().unwrap().containers[1].env.as_mut().unwrap();
+        variables.retain(|variable| variable.name != "KUBEFLOW_TRAINER_SERVER_URL");
+        let batch = variables.iter_mut().find(|variable| variable.name == "PLIMSOLL_MICRO_BATCH");
+        batch.unwrap().value = Some(micro_batch.to_owned());
+        Arc::new(pod)
+    }
+
+    #[tokio::test]
+    async fn a_program_begins_when_all_its_pods_run_and_ends_well_in_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let (programs, node) = (programs(folder.path(), 1e9), Arc::new(node(folder.path(), 8)));
+        let mut first = programs.join(&pod(0, "8"), &node);
+        let alone = tokio::time::timeout(Duration::from_millis(50), first.ended()).await;
+        assert!(alone.is_err(), "it must wait for the other");
+        let mut second = programs.join(&pod(1, "8"), &node);
+        assert_eq!((first.ended().await, second.ended().await), (Ended::with(0), Ended::with(0)));
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_told_to_end_writes_a_checkpoint_that_the_next_one_begins_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let (programs, node) = (programs(folder.path(), 1e3), Arc::new(node(folder.path(), 8)));
+        let mut joined = programs.join(&pod(0, "8"), &node);
+        let _other = programs.join(&pod(1, "8"), &node);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        joined.terminate().await;
+        let checkpoint = programs.world.checkpoints.read("n", "/checkpoints/a/r2").unwrap();
+        assert!(checkpoint.step > 0);
+        let again = tokio::time::timeout(Duration::from_millis(100), joined.terminate()).await;
+        assert!(again.is_ok(), "it trains no more and has nothing to write");
+        assert_eq!(programs.world.checkpoints.read("n", "/checkpoints/a/r2"), Some(checkpoint));
+    }
+
+    #[tokio::test]
+    async fn a_program_that_does_not_fit_ends_in_its_first_rank() {
+        let folder = tempfile::tempdir().unwrap();
+        let (programs, node) = (programs(folder.path(), 1.0), Arc::new(node(folder.path(), 8)));
+        let mut second = programs.join(&pod(1, "100000"), &node);
+        let mut first = programs.join(&pod(0, "100000"), &node);
+        let ended = first.ended().await;
+        let message = TerminationMessage::parse(&ended.message).unwrap();
+        assert_eq!((ended.code, message.reason.as_str()), (1, TerminationMessage::OUT_OF_MEMORY));
+        let other = tokio::time::timeout(Duration::from_millis(50), second.ended()).await;
+        assert!(other.is_err(), "it hangs in a collective");
+    }
+
+    #[tokio::test]
+    async fn a_program_that_nobody_takes_part_in_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let (programs, node) = (programs(folder.path(), 1.0), Arc::new(node(folder.path(), 8)));
+        drop(programs.join(&pod(0, "8"), &node));
+        while !programs.lock().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    }
+}

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::access::{self, Token};
@@ -42,7 +44,7 @@ pub(crate) async fn play(site: Arc<Site>, node: Arc<Node>, news: News) {
                 let name = &pod.metadata.name;
                 tracing::error!(name, error = &error as &dyn std::error::Error, "a pod of Plimsoll cannot be started");
                 played.picture.set_all(&ContainerState::Waiting("CreateContainerError"));
-                played.write().await;
+                played.write();
             }
         }
     }
@@ -52,9 +54,7 @@ pub(crate) async fn play(site: Arc<Site>, node: Arc<Node>, news: News) {
         () = stopped(&mut stop) => (),
         fate = fate(&mut played.news) => if fate != Fate::Gone {
             played.picture.end(None, &Ended::with(143), Timestamp::now());
-            played.write().await;
-            played.writer.let_go().await;
-            gone(&mut played.news).await;
+            played.let_go().await;
         },
     }
 }
@@ -63,8 +63,10 @@ struct Played<'a> {
     site: &'a Site,
     node: &'a Node,
     news: News,
-    writer: Writer,
     picture: Picture,
+    /// Where the picture goes from here.
+    pictures: watch::Sender<Picture>,
+    scribe: JoinSet<()>,
 }
 
 /// Why a run of a process is over.
@@ -78,16 +80,28 @@ enum Over {
 impl<'a> Played<'a> {
     fn new(site: &'a Site, node: &'a Node, news: News, pod: &Pod) -> Self {
         let picture = Picture::new(pod, Timestamp::now());
-        Self { site, node, news, writer: Writer::of(&site.client, pod), picture }
+        let (pictures, seen) = watch::channel(picture.clone());
+        let mut scribe = JoinSet::new();
+        scribe.spawn(Writer::of(&site.client, pod).follow(news.clone(), seen));
+        Self { site, node, news, picture, pictures, scribe }
     }
 
-    async fn write(&self) {
+    fn write(&self) {
+        self.pictures.send_replace(self.picture.clone());
+    }
+
+    /// Writes the last picture and lets go of the pod.
+    async fn let_go(mut self) {
+        self.write();
+        drop(self.pictures);
+        while self.scribe.join_next().await.is_some() {}
         let pod = self.news.borrow().clone();
-        self.writer.status(&pod, &self.picture).await;
+        Writer::of(&self.site.client, &pod).let_go().await;
+        gone(&mut self.news).await;
     }
 
     async fn prepare(&self, pod: &Pod) -> Result<Launch, launch::LaunchError> {
-        self.write().await;
+        self.write();
         let launch = Launch::of(self.site, self.node, pod).await?;
         self.site.door.write_kubeconfig(&launch.kubeconfig(), &launch.token_file(), &launch.namespace)?;
         Ok(launch)
@@ -115,7 +129,7 @@ impl<'a> Played<'a> {
             self.picture.last = self.picture.containers.first().map(|(_, state)| state.clone());
             self.picture.set_all(&ContainerState::Waiting("CrashLoopBackOff"));
             self.picture.restarts += 1;
-            self.write().await;
+            self.write();
             let mut stop = self.site.stop.clone();
             tokio::select! {
                 () = tokio::time::sleep(pause) => (),
@@ -144,7 +158,7 @@ impl<'a> Played<'a> {
         let since = Timestamp::now();
         let mut ready = launch.readiness.is_none();
         self.picture.set_all(&ContainerState::Running { since, ready });
-        self.write().await;
+        self.write();
         let mut stop = self.site.stop.clone();
         let mut probe_at = Instant::now() + probe::PERIOD;
         let how = loop {
@@ -166,7 +180,7 @@ impl<'a> Played<'a> {
                     if now_ready != ready {
                         ready = now_ready;
                         self.picture.set_all(&ContainerState::Running { since, ready });
-                        self.write().await;
+                        self.write();
                     }
                     probe_at = Instant::now() + if ready { probe::PERIOD * 5 } else { probe::PERIOD };
                 }

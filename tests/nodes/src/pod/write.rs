@@ -7,7 +7,9 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Client};
 use serde_json::Value;
+use tokio::sync::watch;
 
+use super::News;
 use super::status::{Picture, refusal};
 
 /// Pause after the first failed write; doubles up to [`LONGEST_PAUSE`].
@@ -34,6 +36,15 @@ impl Writer {
     /// Writes its status.
     pub async fn status(&self, pod: &Pod, picture: &Picture) {
         self.patch(picture.patch(pod, Timestamp::now())).await;
+    }
+
+    /// Writes its newest status beside whoever changes it, so that an apiserver that is away holds up nothing else. Ends
+    /// once the last status is written and no other can come.
+    pub async fn follow(self, news: News, mut pictures: watch::Receiver<Picture>) {
+        while pictures.changed().await.is_ok() {
+            let (pod, picture) = (news.borrow().clone(), pictures.borrow_and_update().clone());
+            self.status(&pod, &picture).await;
+        }
     }
 
     /// Says that the kubelet does not take it.

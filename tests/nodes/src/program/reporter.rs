@@ -52,6 +52,8 @@ impl Reporter {
             while let Some(report) = pending.recv().await {
                 match line.send(&report).await {
                     Ok(reply) => {
+                        let step = report.plimsoll.as_ref().and_then(|report| report.step);
+                        tracing::debug!(name = line.pod.metadata.name, step, ?reply, "a report arrived");
                         failed = false;
                         let _ = replies.send(reply);
                     }
