@@ -129,6 +129,8 @@ pub fn ended(code: i32, message: &str) -> serde_json::Value {
 pub fn holding(state: &str) -> serde_json::Value {
     json!({
         "summary": state,
+        "conditions": [{"type": "Sized", "status": "True", "reason": "Sized", "message": "",
+            "lastTransitionTime": "2026-11-25T11:29:00Z"}],
         "allocation": {
             "revision": 1, "class": "h100", "gpus": 16, "pods": 2, "gpusPerPod": 8, "nodes": ["n1", "n2"],
             "dataParallel": 16, "tensorParallel": 1, "sharding": "None", "recompute": "None", "microBatch": 4,

@@ -44,7 +44,41 @@ fn a_new_job_is_sized_committed_and_created_in_one_turn() {
     assert_eq!(turn.status.summary.as_deref(), Some("Starting"));
     assert_eq!(turn.status.waiting.as_ref().unwrap().reason, "Starting");
     assert!(condition::is_true(&turn.status.conditions, condition::job::ADMITTED));
-    assert_eq!(turn.notes[0].reason, "Admitted");
+    let told: Vec<&str> = turn.notes.iter().map(|note| note.reason.as_str()).collect();
+    assert_eq!(told, ["Sized", "Admitted"]);
+}
+
+#[test]
+fn a_reason_that_needs_somebody_is_told_once() {
+    let world = world(vec![]);
+    let known = || Known { trial_refused: Some("violates PodSecurity".into()), ..Known::default() };
+    let mut turn = think(&world, &job(None), known());
+    let action = plan(&world, &turn);
+    turn.decide(action, now());
+    finish(&world, &mut turn);
+    let told = turn.notes.last().unwrap();
+    assert_eq!(
+        (told.reason.as_str(), told.message.as_str(), told.warning),
+        ("PodsRejected", "violates PodSecurity", true)
+    );
+    let mut again = think(&world, &job(Some(serde_json::to_value(&turn.status).unwrap())), known());
+    let action = plan(&world, &again);
+    again.decide(action, now());
+    finish(&world, &mut again);
+    assert!(again.notes.is_empty(), "{:?}", again.notes);
+    assert_eq!(again.status, turn.status, "and nothing is written again");
+}
+
+#[test]
+fn a_job_that_has_ended_is_left_as_it_is() {
+    let mut status = holding("Complete");
+    status["allocation"] = serde_json::Value::Null;
+    let ended = job(Some(status));
+    let world = world(vec![]);
+    let mut turn = think(&world, &ended, Known::default());
+    assert!(turn.planned(&Config::default(), now()).is_none());
+    finish(&world, &mut turn);
+    assert_eq!(Some(&turn.status), ended.status.as_ref());
 }
 
 #[test]

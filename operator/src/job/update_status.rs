@@ -11,12 +11,16 @@ use plimsoll_sizing::ClassSpec;
 
 use super::memory::{integer, remember, shorten};
 use super::{Turn, standing};
+use crate::notes::Note;
 
 /// Alternatives that a status keeps.
 const REJECTED: usize = 16;
 
 /// What the status of a job becomes at the end of a turn.
 pub fn finish(turn: &mut Turn, classes: &[ClassSpec], silent_after: SignedDuration, now: Timestamp) {
+    if turn.was.phase.is_final() {
+        return;
+    }
     let entered = entered(turn, now);
     turn.status.lifecycle = Some(remember(&turn.state, entered));
     turn.status.observed_generation = turn.job.metadata.generation;
@@ -26,6 +30,45 @@ pub fn finish(turn: &mut Turn, classes: &[ClassSpec], silent_after: SignedDurati
     turn.status.waiting = waiting(turn, now);
     turn.status.summary = Some(summary(turn));
     conditions(turn, classes, silent_after, now);
+    tell_what_is_new(turn);
+}
+
+/// Tells the user once that a job fits, and once of every reason that waiting alone will not cure.
+fn tell_what_is_new(turn: &mut Turn) {
+    let before = turn.job.status.clone().unwrap_or_default();
+    if let Some(best) = turn.menu().and_then(|menu| menu.candidates.first())
+        && !condition::is_true(&before.conditions, kind::SIZED)
+    {
+        let (ways, left_out) = turn.menu().map_or((0, 0), |menu| (menu.candidates.len(), menu.rejected.len()));
+        let message = format!(
+            "{ways} ways to run it, {left_out} left out; preferred: {} x {} at micro-batch {}",
+            best.shape.gpus(),
+            best.shape.class,
+            best.batch.micro
+        );
+        turn.notes.insert(0, Note { reason: "Sized".into(), message, warning: false });
+    }
+    let Some(Waiting { reason, message, .. }) = &turn.status.waiting else { return };
+    let known = before.waiting.as_ref().is_some_and(|waiting| waiting.reason == *reason);
+    let told = turn.notes.iter().any(|note| note.reason == *reason);
+    if needs_somebody(reason) && !known && !told {
+        turn.notes.push(Note { reason: reason.clone(), message: message.clone(), warning: true });
+    }
+}
+
+/// Reasons that somebody has to do something about.
+fn needs_somebody(reason: &str) -> bool {
+    [
+        Reason::Invalid,
+        Reason::QueueMissing,
+        Reason::QueueForbidden,
+        Reason::NoFeasibleSize,
+        Reason::ExceedsQuota,
+        Reason::ExceedsCluster,
+        Reason::PodsRejected,
+    ]
+    .iter()
+    .any(|known| known.as_str() == reason)
 }
 
 /// When the phase was entered: what the status remembers, unless it was entered now.

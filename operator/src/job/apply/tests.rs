@@ -137,6 +137,7 @@ async fn the_allocation_is_written_before_any_pod_and_after_a_trial() {
             "PATCH plimsoll-progress-ca",
             "PUT llm/status",
             "POST events",
+            "POST events",
             "POST pods llm-r1-0",
             "POST pods llm-r1-1"
         ]
