@@ -1,0 +1,95 @@
+//! Training programs: one for each revision of a job, simulated in sped-up time, with its pods as its ranks.
+
+mod checkpoint;
+mod connection;
+mod gang;
+mod orders;
+mod program;
+mod report;
+mod simulation;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+pub(crate) use checkpoint::Storage;
+pub(crate) use gang::Gangs;
+
+use crate::node::Node;
+use crate::pod::environment::{Addresses, variables};
+use crate::pod::status::{self, End, State, View};
+use crate::pod::{self, Ending, Sight};
+use crate::world::World;
+use gang::{Exit, Member};
+use orders::Orders;
+
+/// A container that did not end within its grace was killed.
+const KILLED: i32 = 137;
+
+/// Plays a pod of a training job: devices, start, training, end.
+pub(crate) async fn play(world: &Arc<World>, node: &Arc<Node>, sight: &mut Sight) {
+    let pod = sight.pod();
+    let Some(trainer) = pod::trainer(&pod).cloned() else { return };
+    if !pod::admit(world, node, &pod) {
+        let free = node.devices().all().iter().filter(|device| device.holder.is_none()).count();
+        let message = format!("requested {} devices, {free} are free", pod::gpus(&trainer));
+        world.put_status(&pod, &status::rejected(&message)).await;
+        return;
+    }
+    let uid = pod.metadata.uid.clone().unwrap_or_default();
+    let ip = world.address();
+    let view = |state| View {
+        main: &trainer.name,
+        state,
+        last: None,
+        restarts: 0,
+        ready: true,
+        ip: &ip,
+        host_ip: node.address(),
+        now: Timestamp::now(),
+    };
+    let end = |code, message, started| End { code, message, started, finished: Timestamp::now() };
+
+    // An earlier fleet may have started it.
+    let runs = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
+    if !runs {
+        world.put_status(&pod, &view(State::Waiting("ContainerCreating")).status(&pod)).await;
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs_f64(world.spec.startup_seconds)) => {}
+            ending = sight.ending() => {
+                node.devices().release(&uid);
+                if let Ending::Deleted(_) = ending {
+                    let now = Timestamp::now();
+                    world.put_status(&pod, &view(State::Ended(end(KILLED, None, now))).status(&pod)).await;
+                }
+                return;
+            }
+        }
+    }
+    let started = Timestamp::now();
+    world.put_status(&pod, &view(State::Running(started)).status(&sight.pod())).await;
+
+    let addresses = Addresses { pod: &ip, host: node.address().unwrap_or_default() };
+    let environment = variables(&pod, &trainer, addresses, &pod::contents::Contents::default());
+    let orders = Orders::read(&pod, &environment);
+    let mut seat = world.gangs.join(world, Member::new(&pod, node, &trainer, orders));
+    let exit = tokio::select! {
+        exit = seat.exit() => exit,
+        ending = sight.ending() => match ending {
+            Ending::Deleted(grace) => {
+                seat.terminate();
+                tokio::time::timeout(grace, seat.exit()).await.unwrap_or(Exit { code: KILLED, message: None })
+            }
+            Ending::Gone | Ending::FleetStops => {
+                node.devices().release(&uid);
+                return;
+            }
+        },
+    };
+    drop(seat);
+    // Before the status, so that a pod which the scheduler puts in its place finds them free.
+    node.devices().release(&uid);
+    let ended = State::Ended(end(exit.code, exit.message, started));
+    world.put_status(&pod, &view(ended).status(&sight.pod())).await;
+}
