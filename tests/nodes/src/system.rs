@@ -27,6 +27,8 @@ use launch::Launch;
 /// Pause before the first restart; doubles up to [`LONGEST_PAUSE`].
 const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How long the apiserver may take to give a token.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// A process that ran for so long is not in a crash loop.
 const STEADY: Duration = Duration::from_secs(30);
 /// How long a process has to end when the fleet ends.
@@ -193,7 +195,12 @@ impl<'a> Played<'a> {
     /// Writes a new token and says after how long the next is due.
     async fn renew(&self, launch: &Launch) -> Duration {
         let pod = self.news.borrow().clone();
-        let token = access::token(&self.site.client, &pod, None).await;
+        let asked = access::token(&self.site.client, &pod, None);
+        // The last token is good for a while: an apiserver that does not answer must not hold up a restart.
+        let Ok(token) = tokio::time::timeout(PATIENCE, asked).await else {
+            tracing::warn!(pod = launch.name, "no new token: the apiserver does not answer");
+            return Duration::from_secs(5);
+        };
         let written = token.and_then(|Token { text, refresh_after }| {
             let path = launch.token_file();
             crate::file::write_atomically(&path, text.as_bytes())

@@ -204,10 +204,8 @@ impl Gang {
         }
         let world = self.programs.world.clone();
         let (namespace, job, _) = &self.key;
-        // A program that is started again in the same revision finds its own checkpoints.
-        let folders = [&settings.resume_dir, &settings.checkpoint_dir];
-        let from = folders.into_iter().filter_map(|path| world.checkpoints.read(namespace, path));
-        let from = from.max_by_key(|checkpoint| checkpoint.step).unwrap_or_default();
+        // Not from its own folder: another job of the same name may have left something there.
+        let from = world.checkpoints.read(namespace, &settings.resume_dir).unwrap_or_default();
         let place = self.place(format!("{namespace}/{job}"), first.node.product.clone());
         let reporter = settings
             .report
