@@ -169,9 +169,24 @@ impl Turn {
             obstacle,
             known,
         };
+        turn.learn();
         turn.hear_what_happened(now);
-        turn.learn_and_size(world, now);
+        turn.size(world, now);
         turn
+    }
+
+    /// Before anything else: what the program said last counts, also if it has ended since.
+    fn learn(&mut self) {
+        match self.was.phase {
+            Phase::Running { .. } => {
+                learning::learn(&mut self.status, self.known.heard.as_ref(), &self.known.coverage);
+            }
+            // The last checkpoint is reported while it stops.
+            Phase::Stopping { .. } => {
+                learning::learn(&mut self.status, self.known.heard.as_ref(), &Coverage::default());
+            }
+            _ => {}
+        }
     }
 
     fn hear_what_happened(&mut self, now: Timestamp) {
@@ -189,13 +204,7 @@ impl Turn {
         }
     }
 
-    fn learn_and_size(&mut self, world: &World, now: Timestamp) {
-        if matches!(self.state.phase, Phase::Running { .. }) {
-            learning::learn(&mut self.status, self.known.heard.as_ref(), &self.known.coverage);
-        } else if let (Phase::Stopping { .. }, Some(heard)) = (&self.state.phase, &self.known.heard) {
-            // The last checkpoint is reported while it stops.
-            learning::learn(&mut self.status, Some(heard), &Coverage::default());
-        }
+    fn size(&mut self, world: &World, now: Timestamp) {
         let Ok(valid) = &self.validated else { return };
         let learned = self.status.evidence.clone().unwrap_or_default();
         let held = self.status.allocation.as_ref();

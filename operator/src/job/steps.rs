@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use plimsoll_crds::training_job::{Allocation, Predicted};
+use plimsoll_crds::training_job::{Allocation, MemoryEvidenceKind, Predicted};
 use plimsoll_lifecycle::{Event, EventReason, Intent, Ledger, Phase, State, StopCause, step};
 use plimsoll_menu::{Batch, Candidate, Prediction};
 use plimsoll_observe::evidence::{api_recompute, api_sharding};
@@ -151,6 +151,9 @@ impl Turn {
     /// Why a job starts with these devices, in one sentence; whose devices they were, if it waited for them.
     pub(super) fn because(&self, candidate: &Candidate, nodes: &[String]) -> String {
         let mut text = chosen(candidate);
+        if let Some(ran_out) = self.what_ran_out() {
+            text = format!("{ran_out}; {text}");
+        }
         let since = self.status.waiting.as_ref().and_then(|w| w.since.as_ref()).map(|time| time.0);
         let waited_for_devices =
             self.status.waiting.as_ref().is_some_and(|waiting| waiting.reason.starts_with("WaitingFor"));
@@ -168,6 +171,19 @@ impl Turn {
             text = format!("{text}; it could start when {}", givers.join(" and "));
         }
         text
+    }
+}
+
+impl Turn {
+    /// The size that ran out of device memory just before, in one clause.
+    fn what_ran_out(&self) -> Option<String> {
+        if !matches!(self.state.phase, Phase::Waiting { after: Some(StopCause::DeviceOutOfMemory), .. }) {
+            return None;
+        }
+        let memory = &self.status.evidence.as_ref()?.memory;
+        let last = memory.iter().rev().find(|seen| seen.kind == MemoryEvidenceKind::RanOut)?;
+        let gpus = last.pods.saturating_mul(last.gpus_per_pod);
+        Some(format!("micro-batch {} on {gpus} x {} ran out of device memory", last.micro_batch, last.class))
     }
 }
 

@@ -91,6 +91,8 @@ fn running_out_of_device_memory_starts_again_at_once_with_a_smaller_micro_batch(
     let allocation = turn.status.allocation.clone().unwrap();
     assert_eq!((allocation.revision, allocation.global_batch), (2, 64));
     assert!(allocation.micro_batch < 4, "{allocation:?}");
+    let because = allocation.because.unwrap();
+    assert!(because.starts_with("micro-batch 4 on 16 x h100 ran out of device memory; "), "{because}");
     let learned = turn.status.evidence.clone().unwrap();
     assert_eq!((learned.memory[0].kind, learned.memory[0].micro_batch), (MemoryEvidenceKind::RanOut, 4));
     let counters = turn.status.counters.clone().unwrap();
