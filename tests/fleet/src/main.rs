@@ -1,5 +1,6 @@
 //! Plays the kubelets, devices and programs of a cluster's fake nodes until it is told to end.
 
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -46,8 +47,8 @@ struct Args {
     /// Where the operator that leads listens for reports
     #[arg(long, default_value = "127.0.0.1:18443")]
     progress_bind: SocketAddr,
-    /// Which log lines to write
-    #[arg(long, env = "PLIMSOLL_LOG", default_value = "info")]
+    /// Which log lines to write; by default not each connection that was not made, which the fleet tells itself
+    #[arg(long, env = "PLIMSOLL_LOG", default_value = "info,kube_client::client::builder=off")]
     log: String,
 }
 
@@ -55,7 +56,11 @@ struct Args {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    tracing_subscriber::fmt().with_env_filter(EnvFilter::try_new(&args.log)?).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_new(&args.log)?)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
     let mut terminate = signal(SignalKind::terminate()).context("failed to listen for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for signals")?;
     let fleet = Fleet::start(FleetSpec {

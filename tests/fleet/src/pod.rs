@@ -148,10 +148,10 @@ async fn hold_for_guest(world: &World, node: &Node, sight: &mut Sight) {
     }
     admit(world, node, &pod);
     let uid = pod.metadata.uid.clone().unwrap_or_default();
-    while !is_over(&sight.pod()) {
-        let changed = sight.seen.changed().await;
-        if changed.is_err() || sight.seen.borrow().node_gone {
-            break;
+    while !is_over(&sight.pod()) && !sight.seen.borrow().node_gone {
+        tokio::select! {
+            changed = sight.seen.changed() => if changed.is_err() { break },
+            _ = sight.stop.wait_for(|stop| *stop) => break,
         }
     }
     node.devices().release(&uid);

@@ -45,7 +45,7 @@ pub(crate) async fn play(world: &World, node: &Node, sight: &mut Sight) {
     let Some(component) = Component::of(&pod) else {
         return idle(world, node, sight).await;
     };
-    let ip = world.address();
+    let ip = world.address(&pod);
     let program = loop {
         match Program::prepare(world, node, &pod, component, &ip).await {
             Ok(program) => break program,
@@ -184,7 +184,7 @@ enum Run {
 /// A pod of Plimsoll's that has no program here: it runs and does nothing.
 async fn idle(world: &World, node: &Node, sight: &mut Sight) {
     let pod = sight.pod();
-    let (ip, started) = (world.address(), Timestamp::now());
+    let (ip, started) = (world.address(&pod), Timestamp::now());
     let main = crate::pod::trainer(&pod).map(|container| container.name.clone()).unwrap_or_default();
     let view = |state| View {
         main: &main,

@@ -38,7 +38,7 @@ pub(crate) async fn play(world: &Arc<World>, node: &Arc<Node>, sight: &mut Sight
         return;
     }
     let uid = pod.metadata.uid.clone().unwrap_or_default();
-    let ip = world.address();
+    let ip = world.address(&pod);
     let view = |state| View {
         main: &trainer.name,
         state,

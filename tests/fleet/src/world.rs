@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
 use tokio::sync::watch;
 
@@ -35,11 +36,15 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// A new address for a pod. Nobody listens there: it stands in statuses, and the apiserver takes no loopback
-    /// addresses into EndpointSlices.
-    pub(crate) fn address(&self) -> String {
+    /// The address of a pod: its own where an earlier fleet gave it one. Nobody listens there: it stands in statuses, and
+    /// the apiserver takes no loopback addresses into EndpointSlices.
+    pub(crate) fn address(&self, pod: &Pod) -> String {
+        if let Some(own) = pod.status.as_ref().and_then(|status| status.pod_ip.clone()) {
+            return own;
+        }
         let number = self.addresses.fetch_add(1, Ordering::Relaxed);
-        format!("10.244.{}.{}", number / 250 % 250, number % 250 + 1)
+        // A network for each fleet, so that addresses of an earlier one are not given again.
+        format!("10.{}.{}.{}", 64 + std::process::id() % 32, number / 250 % 250, number % 250 + 1)
     }
 
     /// A folder of a pod's own.
