@@ -21,6 +21,10 @@ const RISK: f64 = 0.02;
 /// Factors outside this are a wrong report rather than a wrong prediction.
 const BOUNDS: (f64, f64) = (0.3, 4.0);
 
+/// The same for two peaks of one layout: together they are a measurement, and a declared activation size may be wrong by
+/// more than a formula is.
+const MEASURED_BOUNDS: (f64, f64) = (0.02, 20.0);
+
 /// Share of activations below which a surplus is not blamed on them.
 const GROWING_SHARE: f64 = 0.25;
 
@@ -175,7 +179,7 @@ fn affine(job: &JobSpec, a: &MemoryEvidence, b: &MemoryEvidence) -> Option<(f64,
     let (one, two) = (Memory::of(job, &a.layout, a.micro_batch), Memory::of(job, &b.layout, b.micro_batch));
     let growing = (peak(b)? as f64 - peak(a)? as f64) / (two.growing() - one.growing());
     let fixed = (peak(b)? as f64 - growing * two.growing()) / two.fixed();
-    let plausible = |factor: f64| (BOUNDS.0..=BOUNDS.1).contains(&factor);
+    let plausible = |factor: f64| (MEASURED_BOUNDS.0..=MEASURED_BOUNDS.1).contains(&factor);
     (plausible(growing) && plausible(fixed)).then_some((fixed, growing))
 }
 

@@ -52,6 +52,9 @@ impl<'a> StepCorrection<'a> {
         if let Some(seen) = self.exact(shape, layout, batch) {
             return Expected { step_seconds: seen.step_seconds, sm_activity: seen.sm_activity.clamp(0.0, 1.0) };
         }
+        if let Some(expected) = self.between_cuts(shape, layout, batch) {
+            return expected;
+        }
         let Some((seen, seen_class)) = self.nearest(shape, batch) else {
             return Expected { step_seconds: prior.total(), sm_activity: prior.sm_activity() };
         };
@@ -65,6 +68,24 @@ impl<'a> StepCorrection<'a> {
     fn exact(&self, shape: &Shape, layout: &Layout, batch: &Batch) -> Option<&'a StepEvidence> {
         let same = |known: &&StepEvidence| known.shape == *shape && known.layout == *layout && known.batch == *batch;
         self.evidence.iter().rev().copied().find(same)
+    }
+
+    /// Another cut of the batch on devices where two cuts were seen: a step is `per_step + per_micro_batch × accumulation`,
+    /// since every cut computes the same samples and differs in how often the fixed cost of a micro-batch is paid.
+    fn between_cuts(&self, shape: &Shape, layout: &Layout, batch: &Batch) -> Option<Expected> {
+        let mut seen = self.evidence.iter().rev().filter(|known| known.shape == *shape && known.layout == *layout);
+        let newest = seen.next()?;
+        let other = seen.find(|known| known.batch.accumulation != newest.batch.accumulation)?;
+        let times = |known: &StepEvidence| f64::from(known.batch.accumulation);
+        let per_micro_batch = (newest.step_seconds - other.step_seconds) / (times(newest) - times(other));
+        let per_step = newest.step_seconds - per_micro_batch * times(newest);
+        if per_micro_batch <= 0.0 || per_step <= 0.0 {
+            return None;
+        }
+        let busy_seen = newest.step_seconds * newest.sm_activity.clamp(0.01, 1.0);
+        let busy = busy_seen * self.micro_batch_efficiency(newest, batch.micro);
+        let step_seconds = (per_step + per_micro_batch * f64::from(batch.accumulation)).max(busy);
+        Some(Expected { step_seconds, sm_activity: (busy / step_seconds).clamp(0.0, 1.0) })
     }
 
     /// The observation to start from: of the same class before any other, the nearest count, the nearest micro-batch,
