@@ -70,4 +70,3 @@ impl SystemPod {
         Ok(client.request_text(request).await?)
     }
 }
-

@@ -91,6 +91,8 @@ pub struct Outcome {
     pub sm_activity: f64,
     /// Peak device memory of the fullest device, in bytes.
     pub memory_bytes: u64,
+    /// The driver's share of it, which no allocator reports, in bytes.
+    pub context_bytes: u64,
 }
 
 impl Truth {
@@ -160,6 +162,7 @@ impl JobTruth<'_> {
             sync_seconds: sync,
             sm_activity,
             memory_bytes: self.memory(run, batch, draw("memory", spread.memory)),
+            context_bytes: (self.profile.memory_mib.context * f64::from(1 << 20)) as u64,
         }
     }
 

@@ -33,20 +33,21 @@ fn between(told: &Told, from: Option<Timestamp>, to: Option<Timestamp>) -> GpuSe
 }
 
 fn gpu_seconds(told: &Told) {
-    let Some((first, last)) = told.record.corrections() else {
+    let Some(last) = told.record.last_correction() else {
         println!("Nothing was corrected.");
         return;
     };
-    let (before, after) = (between(told, None, Some(first)), between(told, Some(last), None));
-    println!("GPU-seconds by state       before the first correction    after the last");
+    let (before, after) = (between(told, None, Some(last)), between(told, Some(last), None));
+    println!("GPU-seconds by state          until the last correction     after it");
     for state in STATES {
-        println!("  {state:<22} {:>16.0} {:>26.0}", before.of(state), after.of(state));
+        println!("  {state:<28} {:>24.0} {:>12.0}", before.of(state), after.of(state));
     }
-    let say = |sum: &GpuSeconds| match sum.headline() {
-        Some((share, coverage)) => format!("{:.0} % ({:.0} % of held time known)", 100.0 * share, 100.0 * coverage),
-        None => "unknown".to_owned(),
-    };
-    println!("  in band / known held     {:>24} {:>26}", say(&before), say(&after));
+    let say =
+        |sum: &GpuSeconds| sum.headline().map_or("unknown".to_owned(), |(share, _)| format!("{:.0} %", 100.0 * share));
+    println!("  {:<28} {:>24} {:>12}", "in band / (held - unknown)", say(&before), say(&after));
+    let cover =
+        |sum: &GpuSeconds| sum.headline().map_or("-".to_owned(), |(_, known)| format!("{:.0} %", 100.0 * known));
+    println!("  {:<28} {:>24} {:>12}", "held time that is known", cover(&before), cover(&after));
 }
 
 fn corrections(record: &Record) {

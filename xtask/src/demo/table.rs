@@ -1,5 +1,6 @@
 //! The live table.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
 
 use comfy_table::presets::NOTHING;
@@ -10,6 +11,7 @@ use plimsoll_e2e::story::{Act, Record, Sighting};
 #[derive(Debug, Default)]
 pub(super) struct Screen {
     lines: usize,
+    said: BTreeMap<&'static str, [String; 8]>,
 }
 
 const GIB: f64 = (1u64 << 30) as f64;
@@ -31,15 +33,21 @@ impl Screen {
         let _ = out.flush();
     }
 
-    /// Says what changed, where there is no terminal to draw on.
-    pub(super) fn changed(&self, act: &Act, now: &Sighting, since_start: f64) {
+    /// Says what changed, where there is no terminal to draw on. That only training went on is not said.
+    pub(super) fn changed(&mut self, act: &Act, now: &Sighting, since_start: f64) {
         if std::io::stdout().is_terminal() {
             return;
         }
-        let [job, class, gpus, micro, state, reason, sm, memory, percent] = cells(act, now);
+        let [job, class, gpus, batch, state, reason, sm, memory, percent] = cells(act, now);
+        let said = [job, class, gpus, batch, state, reason, sm, memory];
+        if self.said.get(act.job) == Some(&said) {
+            return;
+        }
+        let [job, class, gpus, batch, state, reason, sm, memory] = &said;
         println!(
-            "{since_start:6.1}s  {job:<20} {state:<10} {gpus:>3} {class:<16} {micro:>9} {sm:>5} {memory:>9} {percent:>5}  {reason}"
+            "{since_start:6.1}s  {job:<20} {state:<10} {gpus:>3} {class:<16} {batch:>9} {sm:>5} {memory:>9} {percent:>5}  {reason}"
         );
+        self.said.insert(act.job, said);
     }
 
     /// A remark between tables.

@@ -154,8 +154,8 @@ impl Record {
         self.pods.keys().map(String::as_str)
     }
 
-    /// When a job first held fewer accelerators, or another batch, than before: the first and the last correction of all.
-    pub fn corrections(&self) -> Option<(Timestamp, Timestamp)> {
+    /// When the last correction of all came into force: another count, class or micro-batch than before.
+    pub fn last_correction(&self) -> Option<Timestamp> {
         let times = self.jobs.values().flat_map(|history| {
             let held: Vec<_> = history.iter().filter(|s| s.holds()).collect();
             let changes = held
@@ -163,7 +163,6 @@ impl Record {
                 .filter(|w| (w[0].gpus, w[0].micro_batch, &w[0].class) != (w[1].gpus, w[1].micro_batch, &w[1].class));
             changes.filter_map(|w| w[1].at).collect::<Vec<_>>()
         });
-        let times: BTreeSet<_> = times.collect();
-        Some((*times.first()?, *times.last()?))
+        times.max()
     }
 }
