@@ -7,6 +7,8 @@ mod orders;
 mod program;
 mod report;
 mod simulation;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

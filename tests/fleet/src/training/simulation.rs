@@ -117,10 +117,10 @@ impl Simulation {
         true
     }
 
-    /// Time of the world until something happens.
+    /// Time of the world until something happens; never nothing, so that a fraction of a nanosecond is waited for too.
     pub fn next(&self) -> Duration {
         let wait = self.own_seconds_to_next() / self.scale;
-        Duration::try_from_secs_f64(wait).unwrap_or(Duration::from_secs(3600))
+        Duration::try_from_secs_f64(wait).unwrap_or(Duration::from_secs(3600)).max(Duration::from_millis(1))
     }
 
     fn own_seconds_to_next(&self) -> f64 {
