@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::job::apply::{ApplyError, Done, Hands, Order};
 use crate::job::dereference::dereference;
 use crate::job::memory::natural;
+use crate::job::taken::taken;
 use crate::job::{Known, Release, Trial, Turn, update_status};
 use crate::metrics::{Metrics, View};
 use crate::progress::state::Progress;
@@ -117,8 +118,13 @@ impl Cycle {
         let world = World::of(self.stores.objects(), self.world.as_ref());
         let jobs = self.jobs();
         // 2. Think: each job by itself.
-        let mut turns: BTreeMap<JobKey, Turn> =
-            jobs.iter().map(|job| self.think(&world, job, &config, now)).map(|turn| (turn.key.clone(), turn)).collect();
+        let mut taken = taken(&world, &jobs);
+        let mut turns: BTreeMap<JobKey, Turn> = BTreeMap::new();
+        for job in &jobs {
+            let lost = job.uid().and_then(|uid| taken.remove(&uid));
+            let turn = self.think(&world, job, lost, &config, now);
+            turns.insert(turn.key.clone(), turn);
+        }
         self.remember_releases(&mut turns, now);
         // 3. Plan: all jobs together.
         let planned: Vec<Planned> = turns.values().filter_map(|turn| turn.planned(&config, now)).collect();
@@ -164,7 +170,14 @@ impl Cycle {
         jobs
     }
 
-    fn think(&mut self, world: &World, job: &Arc<TrainingJob>, config: &Config, now: Timestamp) -> Turn {
+    fn think(
+        &mut self,
+        world: &World,
+        job: &Arc<TrainingJob>,
+        taken: Option<String>,
+        config: &Config,
+        now: Timestamp,
+    ) -> Turn {
         let from = dereference(world, job);
         let memory = self.memories.entry(from.uid.clone()).or_default();
         memory.created.retain(|name, at| at.elapsed() < UNSEEN && !from.pods.iter().any(|pod| pod.name_any() == *name));
@@ -184,6 +197,7 @@ impl Cycle {
             checkpoint_written: self.progress.checkpoint_written(&from.key, &from.uid),
             unseen: !memory.created.is_empty(),
             pod_refused: memory.pod_refused.take(),
+            taken,
             trial_refused: memory.refused.as_ref().filter(|r| r.until > now).map(|r| r.message.clone()),
             released: self.released.clone(),
         };

@@ -13,6 +13,7 @@ pub mod memory;
 pub mod size;
 pub mod standing;
 mod steps;
+pub mod taken;
 #[cfg(test)]
 mod tests;
 pub mod update_status;
@@ -56,6 +57,8 @@ pub struct Known {
     pub unseen: bool,
     /// The apiserver refused a pod of this revision.
     pub pod_refused: Option<(u32, String)>,
+    /// Somebody else holds devices that the plan gave it: where, and who.
+    pub taken: Option<String>,
     /// The apiserver refused a trial of its first pod.
     pub trial_refused: Option<String>,
     /// Jobs that gave devices back lately, with the nodes.
@@ -181,8 +184,9 @@ impl Turn {
             Phase::Running { .. } => {
                 learning::learn(&mut self.status, self.known.heard.as_ref(), &self.known.coverage);
             }
-            // The last checkpoint is reported while it stops.
-            Phase::Stopping { .. } => {
+            // A short program may have reported and ended before it was seen to run; the last checkpoint is reported
+            // while it stops.
+            Phase::Committed { .. } | Phase::Starting { .. } | Phase::Stopping { .. } => {
                 learning::learn(&mut self.status, self.known.heard.as_ref(), &Coverage::default());
             }
             _ => {}
@@ -197,6 +201,7 @@ impl Turn {
             unseen: self.known.unseen,
             suspend: self.job.spec.suspend,
             rejected: self.known.pod_refused.clone(),
+            taken: self.known.taken.clone(),
             checkpoint_written: self.known.checkpoint_written,
         };
         for event in happened(&seen) {

@@ -32,6 +32,13 @@ pub enum Event {
         /// The apiserver's sentence.
         message: String,
     },
+    /// A pod of the revision cannot be bound: somebody else holds the devices that the plan gave it.
+    NodeTaken {
+        /// Which revision.
+        revision: u32,
+        /// Which node, and who holds its devices.
+        message: String,
+    },
     /// All pods of the revision are bound to their nodes.
     AllPodsBound {
         /// Which revision.
@@ -75,6 +82,7 @@ impl Event {
             | Self::GiveUp { .. }
             | Self::Tick => None,
             Self::PodsRejected { revision, .. }
+            | Self::NodeTaken { revision, .. }
             | Self::AllPodsBound { revision }
             | Self::AllPodsRunning { revision }
             | Self::CheckpointWritten { revision }

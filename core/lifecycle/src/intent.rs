@@ -68,6 +68,10 @@ pub enum EventReason {
     ProgramFailed,
     /// Its pods were not bound in time, or were refused.
     TakenBack,
+    /// Somebody else holds devices that the plan gave it.
+    NodeTaken,
+    /// A node refused one of its pods.
+    RefusedByNode,
     /// The program ended well.
     Completed,
     /// It was given up.
@@ -87,6 +91,8 @@ impl EventReason {
             Self::Disrupted => "Disrupted",
             Self::ProgramFailed => "ProgramFailed",
             Self::TakenBack => "TakenBack",
+            Self::NodeTaken => "NodeTaken",
+            Self::RefusedByNode => "RefusedByNode",
             Self::Completed => "Completed",
             Self::Failed => "Failed",
         }
@@ -94,6 +100,12 @@ impl EventReason {
 
     /// Whether the Event is of type Warning.
     pub fn is_warning(self) -> bool {
-        matches!(self, Self::OutOfMemory | Self::Disrupted | Self::ProgramFailed | Self::TakenBack | Self::Failed)
+        match self {
+            Self::OutOfMemory | Self::Disrupted | Self::ProgramFailed | Self::Failed => true,
+            Self::TakenBack | Self::NodeTaken | Self::RefusedByNode => true,
+            Self::Committed | Self::Running | Self::Moving | Self::Suspending | Self::Resumed | Self::Completed => {
+                false
+            }
+        }
     }
 }

@@ -5,8 +5,8 @@
 //!   Waiting ────────────────▶ Committed ─────────▶ Starting ─────────────────▶ Running
 //!    ▲   ▲                      ▲  │                  │                          │
 //!    │   │ ResumeAsked          │  │ BindTimeout      │ StartTimeout             │ MoveDecided, SuspendAsked,
-//!    │   │                      │  │ PodsRejected     │                          │ TrainersEnded
-//!    │  Suspended ◀──┐          │  ▼                  ▼                          ▼
+//!    │   │                      │  │ PodsRejected,    │ NodeTaken                │ TrainersEnded
+//!    │  Suspended ◀──┐          │  ▼ NodeTaken        ▼                          ▼
 //!    │               └──────────┼──────────────── Stopping ◀─────────────────────┘
 //!    │                 suspend  │ move (next         │
 //!    └──────────────────────────┴── revision) ───────┤ PodsGone

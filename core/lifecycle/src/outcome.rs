@@ -13,6 +13,11 @@ pub enum Outcome {
     },
     /// The container ran out of host memory.
     HostOutOfMemory,
+    /// The node refused the pod before any of its containers ran.
+    RefusedByNode {
+        /// The kubelet's word and sentence, shortened.
+        message: String,
+    },
     /// The cluster took the pod away.
     Disrupted,
     /// The program failed.
@@ -75,6 +80,12 @@ impl Outcome {
 }
 
 impl Outcome {
+    /// The end of a pod that its node refused, with the kubelet's word and sentence.
+    pub fn refused_by_node(reason: &str, message: &str) -> Self {
+        let message = if message.trim().is_empty() { reason.to_owned() } else { format!("{reason}: {message}") };
+        Self::RefusedByNode { message: last_words(&message) }
+    }
+
     /// Memory of either kind ran out.
     pub fn is_out_of_memory(&self) -> bool {
         matches!(self, Self::DeviceOutOfMemory { .. } | Self::HostOutOfMemory)
@@ -151,6 +162,14 @@ mod tests {
         assert_eq!(Outcome::of(&evicted), Outcome::Disrupted);
         let out_of_memory = ContainerEnd { message: "CUDA out of memory", ..evicted };
         assert_eq!(Outcome::of(&out_of_memory), Outcome::DeviceOutOfMemory { peak_bytes: None });
+    }
+
+    #[test]
+    fn a_refusal_of_the_node_is_worse_than_the_failures_that_follow_from_it() {
+        let refused = Outcome::refused_by_node("UnexpectedAdmissionError", "no device");
+        assert_eq!(refused, Outcome::RefusedByNode { message: "UnexpectedAdmissionError: no device".into() });
+        assert!(refused < Outcome::of(&end(1, "Error", "rendezvous timed out")) && refused < Outcome::Disrupted);
+        assert_eq!(Outcome::refused_by_node("Evicted", ""), Outcome::RefusedByNode { message: "Evicted".into() });
     }
 
     #[test]

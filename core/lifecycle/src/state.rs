@@ -116,6 +116,16 @@ pub enum StopCause {
         /// Its sentence.
         message: String,
     },
+    /// Somebody else holds devices that the plan gave it.
+    NodeTaken {
+        /// Which node, and who holds its devices.
+        message: String,
+    },
+    /// A node refused a pod before any of its containers ran.
+    RefusedByNode {
+        /// The kubelet's word and sentence.
+        message: String,
+    },
     /// The job is given up.
     GiveUp {
         /// Why, in a word.
@@ -144,7 +154,8 @@ impl StopCause {
             Self::BindTimeout => "not all of its pods were bound in time".into(),
             Self::StartTimeout => "not all of its containers started in time".into(),
             Self::PodsRejected { message } => format!("the apiserver refused a pod: {message}"),
-            Self::GiveUp { message, .. } => message.clone(),
+            Self::RefusedByNode { message } => format!("its node refused a pod: {message}"),
+            Self::NodeTaken { message } | Self::GiveUp { message, .. } => message.clone(),
         }
     }
 }

@@ -62,6 +62,7 @@ impl Turn<'_> {
             }
             Event::Tick => self.create_pods(),
             Event::PodsRejected { message, .. } => self.end(StopCause::PodsRejected { message }),
+            Event::NodeTaken { message, .. } => self.end(StopCause::NodeTaken { message }),
             Event::AllPodsBound { .. } => self.state.phase = Phase::Starting { since: self.now },
             Event::PodsGone { .. } => {}
             event => self.live(event),
@@ -73,6 +74,7 @@ impl Turn<'_> {
             Event::Tick if after(since, self.policy.start_timeout_seconds) <= self.now => {
                 self.end(StopCause::StartTimeout);
             }
+            Event::NodeTaken { message, .. } => self.end(StopCause::NodeTaken { message }),
             event => self.live(event),
         }
     }
@@ -185,6 +187,7 @@ impl Turn<'_> {
         match outcomes.iter().min()?.clone() {
             Outcome::DeviceOutOfMemory { .. } => Some(StopCause::DeviceOutOfMemory),
             Outcome::HostOutOfMemory => Some(StopCause::HostOutOfMemory),
+            Outcome::RefusedByNode { message } => Some(StopCause::RefusedByNode { message }),
             Outcome::Disrupted => Some(StopCause::Disrupted),
             Outcome::Failed { exit_code, message } => Some(StopCause::ProgramFailed { exit_code, message }),
             Outcome::Succeeded if outcomes.len() >= pods as usize => Some(StopCause::Succeeded),
@@ -198,6 +201,8 @@ impl Turn<'_> {
         let (failures, setbacks, event) = match &why {
             StopCause::DeviceOutOfMemory => (0, 1, EventReason::OutOfMemory),
             StopCause::BindTimeout | StopCause::PodsRejected { .. } => (0, 1, EventReason::TakenBack),
+            StopCause::NodeTaken { .. } => (0, 1, EventReason::NodeTaken),
+            StopCause::RefusedByNode { .. } => (0, 1, EventReason::RefusedByNode),
             StopCause::HostOutOfMemory => (1, 0, EventReason::OutOfMemory),
             StopCause::StartTimeout | StopCause::ProgramFailed { .. } => (1, 0, EventReason::ProgramFailed),
             StopCause::Disrupted => (0, 0, EventReason::Disrupted),
@@ -230,7 +235,10 @@ impl Turn<'_> {
             StopCause::Disrupted => 0,
             // The next size is another one, so the first time there is nothing to wait for.
             StopCause::DeviceOutOfMemory => self.policy.backoff_seconds(setbacks.saturating_sub(1)),
-            StopCause::BindTimeout | StopCause::PodsRejected { .. } => self.policy.backoff_seconds(setbacks),
+            StopCause::BindTimeout
+            | StopCause::PodsRejected { .. }
+            | StopCause::NodeTaken { .. }
+            | StopCause::RefusedByNode { .. } => self.policy.backoff_seconds(setbacks),
             StopCause::HostOutOfMemory | StopCause::StartTimeout | StopCause::ProgramFailed { .. } => {
                 let most = self.policy.max_failures;
                 if failures > most {

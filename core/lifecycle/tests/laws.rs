@@ -11,6 +11,7 @@ fn outcomes() -> impl Strategy<Value = Outcome> {
         Just(Outcome::DeviceOutOfMemory { peak_bytes: Some(7) }),
         Just(Outcome::HostOutOfMemory),
         Just(Outcome::Disrupted),
+        Just(Outcome::RefusedByNode { message: "OutOfnvidia.com/gpu".into() }),
         Just(Outcome::Failed { exit_code: 1, message: "boom".into() }),
         Just(Outcome::Succeeded),
     ]
@@ -28,6 +29,7 @@ fn events() -> impl Strategy<Value = (Event, u32, u64)> {
         3 => Just(Event::AllPodsRunning { revision: 0 }),
         1 => Just(Event::CheckpointWritten { revision: 0 }),
         1 => Just(Event::PodsRejected { revision: 0, message: "no".into() }),
+        1 => Just(Event::NodeTaken { revision: 0, message: "n1 is held by a/b".into() }),
         3 => Just(Event::PodsGone { revision: 0 }),
         3 => prop::collection::vec(outcomes(), 0..3)
             .prop_map(|outcomes| Event::TrainersEnded { revision: 0, pods: 2, outcomes }),
@@ -57,6 +59,7 @@ fn about(event: Event, live: u32, offset: u32) -> Event {
         Event::AllPodsRunning { .. } => Event::AllPodsRunning { revision },
         Event::CheckpointWritten { .. } => Event::CheckpointWritten { revision },
         Event::PodsRejected { message, .. } => Event::PodsRejected { revision, message },
+        Event::NodeTaken { message, .. } => Event::NodeTaken { revision, message },
         Event::PodsGone { .. } => Event::PodsGone { revision },
         Event::TrainersEnded { pods, outcomes, .. } => Event::TrainersEnded { revision, pods, outcomes },
         other => other,
@@ -125,6 +128,15 @@ proptest! {
             if !next.phase.holds_devices() {
                 prop_assert!(alive.is_empty(), "{:?} with pods of {alive:?}", next.phase);
             }
+            // What the cluster did is no failure of the program.
+            let innocent = match &event {
+                Event::NodeTaken { .. } => true,
+                Event::TrainersEnded { outcomes, .. } => {
+                    outcomes.iter().min().is_some_and(|worst| matches!(worst, Outcome::RefusedByNode { .. }))
+                }
+                _ => false,
+            };
+            prop_assert!(!innocent || next.failures <= before.failures, "{event:?} counted as a failure");
             if let Phase::Failed { reason: FailureReason::TooManyFailures, .. } = next.phase {
                 prop_assert!(next.failures > policy.max_failures);
             }

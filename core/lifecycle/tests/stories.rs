@@ -139,6 +139,55 @@ fn failures_back_off_longer_each_time_and_then_fail_the_job() {
     assert_eq!(message, "4 failures in a row where 3 are allowed: the program failed with exit code 1: NCCL error");
 }
 
+/// Its backoff after each of seven ends in a row that are no fault of the program.
+fn backoffs(mut end: impl FnMut(&mut Life)) -> Vec<Option<i64>> {
+    let mut life = Life::new(Policy { max_failures: 0, ..Policy::default() });
+    (0..7)
+        .map(|_| {
+            life.on(Event::StartDecided);
+            end(&mut life);
+            assert!(matches!(life.state.phase, Phase::Stopping { .. }), "{:?}", life.state);
+            life.gone();
+            assert_eq!(life.state.failures, 0);
+            let wait = life.backoff();
+            life.wait(wait.expect("a setback waits"));
+            wait
+        })
+        .collect()
+}
+
+#[test]
+fn a_node_that_somebody_else_holds_and_one_that_refuses_a_pod_never_fail_the_job() {
+    let bounded = [10, 20, 40, 80, 160, 320, 600].map(Some);
+    let taken = |life: &mut Life| {
+        let event = Event::NodeTaken { revision: life.state.revision, message: "n1 is held by kube-system/x".into() };
+        assert_eq!(life.on(event.clone()), [delete(life.state.revision)], "whole, and at once");
+        assert!(life.on(event).is_empty(), "said once");
+    };
+    assert_eq!(backoffs(taken), bounded);
+    let refused = |life: &mut Life| {
+        let revision = life.state.revision;
+        life.on(Event::AllPodsBound { revision });
+        life.end(vec![failed(), Outcome::refused_by_node("OutOfnvidia.com/gpu", "")]);
+    };
+    assert_eq!(backoffs(refused), bounded);
+}
+
+#[test]
+fn a_revision_that_runs_has_its_devices() {
+    let mut life = Life::running(Policy::default());
+    assert!(life.on(Event::NodeTaken { revision: 1, message: "n1 is held by kube-system/x".into() }).is_empty());
+    assert!(matches!(life.state.phase, Phase::Running { .. }));
+}
+
+#[test]
+fn the_words_of_a_setback_say_who_and_why() {
+    let taken = StopCause::NodeTaken { message: "t4-3 is held by kube-system/x".into() };
+    assert_eq!(taken.sentence(), "t4-3 is held by kube-system/x");
+    let refused = StopCause::RefusedByNode { message: "NodeAffinity: no match".into() };
+    assert_eq!(refused.sentence(), "its node refused a pod: NodeAffinity: no match");
+}
+
 #[test]
 fn a_steady_run_forgets_earlier_failures() {
     let mut life = Life::running(Policy::default());

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodCondition};
 use plimsoll_crds::labels;
 use plimsoll_lifecycle::{ContainerEnd, Outcome};
 
@@ -99,8 +99,8 @@ impl Member {
         let node_lost = node.is_some_and(|name| !nodes.contains(name));
         let status = trainer_status(pod, trainer);
         let state = status.and_then(|status| status.state.as_ref());
-        let started = state.is_some_and(|state| state.running.is_some() || state.terminated.is_some());
-        let ended = matches!(phase, "Succeeded" | "Failed");
+        let started = state.is_some_and(has_run);
+        let ended = is_over(pod);
         Self {
             name: metadata.name.clone().unwrap_or_default(),
             uid: metadata.uid.clone().unwrap_or_default(),
@@ -116,8 +116,22 @@ impl Member {
     }
 }
 
+/// Whether the scheduler looked at a pod and found no node for it.
+pub fn is_unschedulable(pod: &Pod) -> bool {
+    let bound = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).is_some_and(|name| !name.is_empty());
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let told = |c: &PodCondition| c.reason.as_deref() == Some("Unschedulable") && c.status == "False";
+    let marked = conditions.filter(|c| c.type_ == "PodScheduled").any(told);
+    marked && !bound && pod.metadata.deletion_timestamp.is_none() && !is_over(pod)
+}
+
+/// Whether a pod has ended.
+pub fn is_over(pod: &Pod) -> bool {
+    matches!(pod.status.as_ref().and_then(|status| status.phase.as_deref()), Some("Succeeded" | "Failed"))
+}
+
 /// Revision and index of a pod, by its labels.
-fn place(pod: &Pod) -> Option<(u32, u32)> {
+pub fn place(pod: &Pod) -> Option<(u32, u32)> {
     let labels = pod.metadata.labels.as_ref()?;
     Some((labels.get(labels::REVISION)?.parse().ok()?, labels.get(labels::POD_INDEX)?.parse().ok()?))
 }
@@ -146,6 +160,11 @@ fn outcome(
     let evicted = matches!(reason, "Evicted" | "Preempting" | "NodeLost" | "NodeShutdown" | "Shutdown" | "Terminated");
     // Where we delete pods ourselves, nobody listens to how they end.
     let disrupted = marked || evicted || deleting || node_lost;
+    // Taken away by the cluster comes first: then the node had accepted it.
+    if !marked && !deleting && !node_lost && is_refused(pod) {
+        let words = status.and_then(|status| status.message.as_deref()).unwrap_or_default();
+        return Some(Outcome::refused_by_node(reason, words));
+    }
     if let Some(end) = trainer.and_then(|t| t.state.as_ref()).and_then(|state| state.terminated.as_ref()) {
         return Some(Outcome::of(&ContainerEnd {
             exit_code: end.exit_code,
@@ -157,11 +176,30 @@ fn outcome(
     if disrupted {
         return Some(Outcome::Disrupted);
     }
-    // The kubelet refused it, or it ended before its trainer had a status.
+    // It ended before its trainer had a status.
     (phase == "Failed").then(|| {
         let words = status.and_then(|status| status.message.as_deref()).unwrap_or_default();
         Outcome::of(&ContainerEnd { exit_code: -1, reason, message: &format!("{reason}: {words}"), disrupted: false })
     })
+}
+
+/// Whether the kubelet refused a pod (UnexpectedAdmissionError, OutOfnvidia.com/gpu, NodeAffinity, Evicted, ...): it failed
+/// with a reason before any of its containers ran. A deadline of the pod's own is the user's.
+fn is_refused(pod: &Pod) -> bool {
+    let Some(status) = &pod.status else { return false };
+    let reason = status.reason.as_deref().unwrap_or_default();
+    let containers = status.container_statuses.iter().chain(&status.init_container_statuses).flatten();
+    let ran = containers.filter_map(|container| container.state.as_ref()).any(has_run);
+    status.phase.as_deref() == Some("Failed") && !matches!(reason, "" | "DeadlineExceeded") && !ran
+}
+
+/// Whether a container has started, and may have ended. The kubelet writes ContainerStatusUnknown for one that it cannot
+/// find; without a time it never was.
+fn has_run(state: &ContainerState) -> bool {
+    let found = |end: &ContainerStateTerminated| {
+        end.reason.as_deref() != Some("ContainerStatusUnknown") || end.started_at.is_some()
+    };
+    state.running.is_some() || state.terminated.as_ref().is_some_and(found)
 }
 
 #[cfg(test)]
@@ -272,12 +310,50 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kubelet_refuses_carries_its_words() {
-        let doc = json!({"status": {"phase": "Failed", "reason": "UnexpectedAdmissionError", "message": "no device"}});
-        let outcomes = gang(&[pod(2, 0, doc)]).outcomes(1, true);
-        assert!(
-            matches!(&outcomes[0], Outcome::Failed { message, .. } if message.contains("no device")),
-            "{outcomes:?}"
-        );
+    fn what_the_kubelet_refuses_carries_its_words_and_is_no_failure() {
+        for reason in ["UnexpectedAdmissionError", "OutOfnvidia.com/gpu", "NodeAffinity", "Evicted", "NodeShutdown"] {
+            let doc = json!({"status": {"phase": "Failed", "reason": reason, "message": "no device"}});
+            let gang = gang(&[pod(2, 0, doc)]);
+            assert_eq!(gang.outcomes(1, true), [Outcome::refused_by_node(reason, "no device")]);
+            assert!(!gang.is_started(1) && gang.is_gone());
+        }
+    }
+
+    #[test]
+    fn a_container_that_the_kubelet_cannot_find_never_ran() {
+        let mut doc = ended(137, "ContainerStatusUnknown", "The container could not be located");
+        merge(&mut doc, json!({"status": {"reason": "Evicted", "message": "low on memory"}}));
+        let outcomes = gang(&[pod(2, 0, doc.clone())]).outcomes(1, true);
+        assert_eq!(outcomes, [Outcome::refused_by_node("Evicted", "low on memory")]);
+        doc["status"]["containerStatuses"][0]["state"]["terminated"]["startedAt"] = json!("2026-01-01T00:00:00Z");
+        assert_eq!(gang(&[pod(2, 0, doc)]).outcomes(1, true), [Outcome::Disrupted], "it had run");
+    }
+
+    #[test]
+    fn a_deadline_of_the_pod_and_an_init_container_that_fails_are_failures() {
+        let late = json!({"status": {"phase": "Failed", "reason": "DeadlineExceeded", "message": "too long"}});
+        let init = json!({"status": {"phase": "Failed", "initContainerStatuses": [{"name": "fetch", "image": "",
+            "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"terminated": {"exitCode": 2, "reason": "Error"}}}]}});
+        for doc in [late, init] {
+            let outcomes = gang(&[pod(2, 0, doc)]).outcomes(1, true);
+            assert!(matches!(&outcomes[0], Outcome::Failed { exit_code: -1, .. }), "{outcomes:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_pod_that_the_scheduler_gave_up_on_is_unschedulable() {
+        let marked = json!({"spec": {"nodeName": ""}, "status": {"phase": "Pending", "conditions": [
+            {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]}});
+        assert!(is_unschedulable(&pod(2, 0, marked.clone())));
+        let mut gated = marked.clone();
+        gated["status"]["conditions"][0]["reason"] = json!("SchedulingGated");
+        let mut bound = marked.clone();
+        bound["spec"]["nodeName"] = json!("n1");
+        let mut going = marked;
+        merge(&mut going, json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}));
+        for doc in [gated, bound, going, json!({})] {
+            assert!(!is_unschedulable(&pod(2, 0, doc)));
+        }
     }
 }

@@ -19,6 +19,8 @@ pub struct Seen<'a> {
     pub suspend: bool,
     /// The apiserver refused a pod of this revision.
     pub rejected: Option<(u32, String)>,
+    /// Somebody else holds devices of this revision.
+    pub taken: Option<String>,
     /// A checkpoint that was asked for is complete.
     pub checkpoint_written: bool,
 }
@@ -30,6 +32,9 @@ pub fn happened(seen: &Seen<'_>) -> Vec<Event> {
     let mut events = vec![if seen.suspend { Event::SuspendAsked } else { Event::ResumeAsked }];
     if let Some((revision, message)) = seen.rejected.clone() {
         events.push(Event::PodsRejected { revision, message });
+    }
+    if let Some(message) = seen.taken.clone() {
+        events.push(Event::NodeTaken { revision, message });
     }
     if seen.checkpoint_written {
         events.push(Event::CheckpointWritten { revision });
@@ -85,8 +90,16 @@ mod tests {
 
     fn after(gang: &Gang, phase: Phase, unseen: bool) -> State {
         let state = State { revision: 1, phase, ..State::default() };
-        let seen =
-            Seen { state: &state, gang, pods: 1, unseen, suspend: false, rejected: None, checkpoint_written: false };
+        let seen = Seen {
+            state: &state,
+            gang,
+            pods: 1,
+            unseen,
+            suspend: false,
+            rejected: None,
+            taken: None,
+            checkpoint_written: false,
+        };
         let (policy, now) = (Policy::default(), Timestamp::UNIX_EPOCH);
         happened(&seen).into_iter().fold(state.clone(), |state, event| step(state, event, &policy, now).0)
     }

@@ -127,6 +127,8 @@ impl Words {
             "BindTimeout" => StopCause::BindTimeout,
             "StartTimeout" => StopCause::StartTimeout,
             "PodsRejected" => StopCause::PodsRejected { message },
+            "NodeTaken" => StopCause::NodeTaken { message },
+            "RefusedByNode" => StopCause::RefusedByNode { message },
             "GiveUp" => StopCause::GiveUp { reason: reason?, message },
             _ => return None,
         })
@@ -146,6 +148,8 @@ pub fn cause_word(cause: &StopCause) -> &'static str {
         StopCause::BindTimeout => "BindTimeout",
         StopCause::StartTimeout => "StartTimeout",
         StopCause::PodsRejected { .. } => "PodsRejected",
+        StopCause::NodeTaken { .. } => "NodeTaken",
+        StopCause::RefusedByNode { .. } => "RefusedByNode",
         StopCause::GiveUp { .. } => "GiveUp",
     }
 }
@@ -157,7 +161,9 @@ fn put_cause(stored: &mut Lifecycle, cause: &StopCause) {
             stored.stop_exit_code = Some(*exit_code);
             stored.stop_message = Some(shorten(message, LONGEST));
         }
-        StopCause::PodsRejected { message } => stored.stop_message = Some(shorten(message, LONGEST)),
+        StopCause::PodsRejected { message }
+        | StopCause::NodeTaken { message }
+        | StopCause::RefusedByNode { message } => stored.stop_message = Some(shorten(message, LONGEST)),
         StopCause::GiveUp { reason, message } => {
             stored.failure_reason = Some(reason.as_str().into());
             stored.stop_message = Some(shorten(message, LONGEST));
@@ -208,6 +214,8 @@ mod tests {
             StopCause::BindTimeout,
             StopCause::StartTimeout,
             StopCause::PodsRejected { message: message.clone() },
+            StopCause::NodeTaken { message: message.clone() },
+            StopCause::RefusedByNode { message: message.clone() },
             StopCause::GiveUp { reason: FailureReason::NoFeasibleSize, message },
         ]
     }

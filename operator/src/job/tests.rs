@@ -10,6 +10,7 @@ use serde_json::json;
 use super::{Known, Release, Turn, update_status};
 use crate::config::Config;
 use crate::fixtures::{ended, holding, job, now, pod, runs, think, world};
+use crate::learning::Heard;
 use crate::world::World;
 
 /// What the planner decides for the one job.
@@ -259,4 +260,102 @@ fn an_invalid_job_says_which_field_is_wrong_and_one_that_runs_is_left_to_run() {
     let world = world(vec![pod(0, runs()), pod(1, runs())]);
     let turn = think(&world, &Arc::new(edited), Known::default());
     assert!(matches!(turn.state.phase, Phase::Running { .. }), "{:?}", turn.state);
+}
+
+/// A report of the job's first revision that was heard and answered a moment ago.
+fn heard(step: u64) -> Known {
+    let said = plimsoll_protocol::TrainingReport {
+        version: 1,
+        revision: 1,
+        step: Some(step),
+        total_steps: Some(1000),
+        ..plimsoll_protocol::TrainingReport::default()
+    };
+    let report = plimsoll_protocol::Report { trainer_status: None, plimsoll: Some(said) };
+    Known { heard: Some(Heard { revision: 1, report, at: now(), first_step_at: Some(now()) }), ..Known::default() }
+}
+
+fn progress(turn: &Turn) -> (Option<i64>, Option<i32>) {
+    turn.status.progress.as_ref().map(|progress| (progress.step, progress.percent)).unwrap_or_default()
+}
+
+#[test]
+fn the_last_report_reaches_the_status_however_the_job_ends() {
+    for state in ["Committed", "Starting", "Running", "Stopping"] {
+        let mut status = holding(state);
+        status["progress"] = json!({"step": 970, "totalSteps": 1000, "percent": 97});
+        if state == "Stopping" {
+            status["lifecycle"]["stopCause"] = json!("Succeeded");
+        }
+        let world = world(vec![pod(0, ended(0, "")), pod(1, ended(0, ""))]);
+        let mut turn = think(&world, &job(Some(status)), heard(1000));
+        finish(&world, &mut turn);
+        assert_eq!(turn.state.phase, Phase::Complete, "{state}");
+        assert_eq!((progress(&turn), turn.status.summary.as_deref()), ((Some(1000), Some(100)), Some("Complete")));
+        let flush = jiff::SignedDuration::from_secs(30);
+        assert!(update_status::is_due(turn.job.status.as_ref(), &turn.status, Some(now()), flush, now()));
+    }
+}
+
+#[test]
+fn the_last_report_of_a_job_that_fails_or_is_stopped_counts_too() {
+    let failing = world(vec![pod(0, ended(1, "boom")), pod(1, runs())]);
+    let mut last = holding("Running");
+    last["lifecycle"]["failures"] = json!(99);
+    let turn = think(&failing, &job(Some(last.clone())), heard(500));
+    assert!(matches!(turn.state.phase, Phase::Stopping { why: StopCause::ProgramFailed { .. }, .. }));
+    assert_eq!(progress(&turn), (Some(500), Some(50)));
+    let failed = world(vec![pod(0, ended(1, "boom")), pod(1, ended(1, "boom"))]);
+    let turn = think(&failed, &job(Some(last)), heard(500));
+    assert!(matches!(turn.state.phase, Phase::Failed { .. }), "{:?}", turn.state);
+    assert_eq!(progress(&turn), (Some(500), Some(50)));
+
+    let mut suspended = plimsoll_crds::TrainingJob::clone(&job(Some(holding("Running"))));
+    suspended.spec.suspend = true;
+    let running = world(vec![pod(0, runs()), pod(1, runs())]);
+    let turn = think(&running, &Arc::new(suspended), heard(500));
+    assert!(matches!(turn.state.phase, Phase::Stopping { why: StopCause::Suspend, .. }));
+    assert_eq!(progress(&turn), (Some(500), Some(50)));
+}
+
+#[test]
+fn a_revision_whose_node_is_taken_ends_whole_waits_a_little_and_says_who() {
+    let unbound = json!({"phase": "Pending"});
+    let mut second = pod(1, unbound.clone());
+    second["spec"]["nodeName"] = serde_json::Value::Null;
+    let world = world(vec![pod(0, unbound), second]);
+    let known = Known { taken: Some("n2 is held by kube-system/x".into()), ..Known::default() };
+    let mut turn = think(&world, &job(Some(holding("Committed"))), known);
+    finish(&world, &mut turn);
+    assert!(matches!(turn.state.phase, Phase::Stopping { why: StopCause::NodeTaken { .. }, .. }), "{:?}", turn.state);
+    assert!(turn.work.delete.is_some() && !turn.work.create);
+    let note = &turn.notes[0];
+    assert_eq!((note.reason.as_str(), note.warning), ("NodeTaken", true));
+    assert_eq!(note.message, "revision 1 ends: n2 is held by kube-system/x");
+    assert_eq!((turn.state.failures, turn.state.setbacks), (0, 1));
+
+    let empty = crate::fixtures::world(vec![]);
+    let ending = job(Some(serde_json::to_value(&turn.status).unwrap()));
+    let mut turn = think(&empty, &ending, Known::default());
+    let action = plan(&empty, &turn);
+    turn.decide(action, now());
+    finish(&empty, &mut turn);
+    let waiting = turn.status.waiting.clone().unwrap();
+    assert_eq!(waiting.reason, "BackoffAfterFailure");
+    assert!(waiting.message.starts_with("n2 is held by kube-system/x; it starts again after "), "{}", waiting.message);
+}
+
+#[test]
+fn a_pod_that_its_node_refuses_is_a_setback_and_no_failure() {
+    let refused = json!({"phase": "Failed", "reason": "UnexpectedAdmissionError", "message": "no healthy devices"});
+    let world = world(vec![pod(0, refused), pod(1, ended(1, "rendezvous timed out"))]);
+    let turn = think(&world, &job(Some(holding("Starting"))), Known::default());
+    let Phase::Waiting { not_before: Some(until), after: Some(why) } = &turn.state.phase else {
+        unreachable!("{:?}", turn.state)
+    };
+    assert!(*until > now());
+    assert_eq!(why.sentence(), "its node refused a pod: UnexpectedAdmissionError: no healthy devices");
+    assert_eq!((turn.state.failures, turn.state.setbacks), (0, 1));
+    assert_eq!(turn.status.counters.as_ref().map_or(0, |counters| counters.failures), 0);
+    assert_eq!(turn.notes[0].reason, "RefusedByNode");
 }
