@@ -86,14 +86,14 @@ impl Life<'_> {
                     return;
                 }
             };
-            self.note(Some(&child), &probe);
+            self.note(Some(&child));
             self.write(State::Running(started), probe.is_none()).await;
-            let end = match self.run(child, probe.clone(), started, sight).await {
+            let end = match self.run(child, probe, started, sight).await {
                 Run::Ended(end) => end,
                 Run::Over => return,
             };
             tracing::warn!(pod = self.pod.metadata.name, code = end.code, "a program ended and is started again");
-            self.note(None, &probe);
+            self.note(None);
             if since.elapsed() > STEADY {
                 backoff = BACKOFF;
             }
@@ -159,7 +159,7 @@ impl Life<'_> {
         self.world.put_status(self.pod, &view.status(self.pod)).await;
     }
 
-    fn note(&self, child: Option<&Child>, _probe: &Option<Probe>) {
+    fn note(&self, child: Option<&Child>) {
         let entry = SystemPod {
             name: self.pod.metadata.name.clone().unwrap_or_default(),
             node: self.pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap_or_default(),
