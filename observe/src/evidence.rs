@@ -31,7 +31,9 @@ fn memory_to_sizing(seen: &api::MemoryEvidence) -> Option<learned::MemoryEvidenc
         layout: layout(&shape, seen.tensor, seen.sharding, seen.recompute)?,
         micro_batch: positive(seen.micro_batch)?,
         kind: match seen.kind {
-            api::MemoryEvidenceKind::RanOut => learned::MemoryKind::RanOut,
+            api::MemoryEvidenceKind::RanOut => {
+                learned::MemoryKind::RanOut { bytes: seen.bytes.and_then(|bytes| u64::try_from(bytes).ok()) }
+            }
             api::MemoryEvidenceKind::Peak => learned::MemoryKind::Peak { bytes: u64::try_from(seen.bytes?).ok()? },
         },
         shape,
@@ -40,10 +42,8 @@ fn memory_to_sizing(seen: &api::MemoryEvidence) -> Option<learned::MemoryEvidenc
 
 fn memory_to_status(seen: &learned::MemoryEvidence) -> api::MemoryEvidence {
     let (kind, bytes) = match seen.kind {
-        learned::MemoryKind::RanOut => (api::MemoryEvidenceKind::RanOut, None),
-        learned::MemoryKind::Peak { bytes } => {
-            (api::MemoryEvidenceKind::Peak, Some(i64::try_from(bytes).unwrap_or(i64::MAX)))
-        }
+        learned::MemoryKind::RanOut { bytes } => (api::MemoryEvidenceKind::RanOut, bytes),
+        learned::MemoryKind::Peak { bytes } => (api::MemoryEvidenceKind::Peak, Some(bytes)),
     };
     api::MemoryEvidence {
         class: seen.class.to_string(),
@@ -54,7 +54,7 @@ fn memory_to_status(seen: &learned::MemoryEvidence) -> api::MemoryEvidence {
         recompute: api_recompute(seen.layout.recompute),
         micro_batch: count(seen.micro_batch),
         kind,
-        bytes,
+        bytes: bytes.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
     }
 }
 
@@ -140,12 +140,14 @@ mod tests {
             "
             memory:
             - {class: l4, pods: 2, gpusPerPod: 4, tensor: 2, sharding: Full, recompute: Selective, microBatch: 8, kind: RanOut}
+            - {class: l4, pods: 2, gpusPerPod: 4, tensor: 2, sharding: Full, recompute: Selective, microBatch: 4, kind: RanOut, bytes: 25000000000}
             - {class: l4, pods: 1, gpusPerPod: 4, tensor: 1, sharding: None, recompute: Full, microBatch: 4, kind: Peak, bytes: 19000000000}
             steps:
             - {class: l4, pods: 2, gpusPerPod: 4, tensor: 2, sharding: Optimizer, recompute: None, microBatch: 4, accumulation: 3, stepMicroseconds: 812345, smActivityPermille: 734}",
         );
         let sizing = to_sizing(&evidence);
         assert_eq!(sizing.memory[0].layout.data, 4);
+        assert_eq!(sizing.memory[1].kind, learned::MemoryKind::RanOut { bytes: Some(25_000_000_000) });
         assert_eq!(sizing.steps[0].batch, Batch { micro: 4, accumulation: 3, global: 48 });
         assert_eq!(to_status(&sizing), evidence);
     }

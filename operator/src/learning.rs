@@ -29,15 +29,16 @@ pub struct Heard {
     pub first_step_at: Option<Timestamp>,
 }
 
-/// Remembers that the revision in force ran out of device memory.
-pub fn ran_out(status: &mut TrainingJobStatus) {
+/// Remembers that the revision in force ran out of device memory, with the bytes that its program held and asked for, if
+/// it said so.
+pub fn ran_out(status: &mut TrainingJobStatus, bytes: Option<u64>) {
     let Some(running) = status.allocation.as_ref().and_then(current) else { return };
     let seen = MemoryEvidence {
         class: running.shape.class.clone(),
         shape: running.shape,
         layout: running.layout,
         micro_batch: running.batch.micro,
-        kind: MemoryKind::RanOut,
+        kind: MemoryKind::RanOut { bytes },
     };
     let mut known = known(status);
     known.push_memory(seen);
@@ -108,7 +109,7 @@ fn peak(status: &mut TrainingJobStatus, allocation: &Allocation, heard: &Heard) 
         MemoryKind::Peak { bytes } => {
             MemoryEvidence { kind: seen.kind, ..old.clone() } == seen && same(bytes as f64, highest as f64)
         }
-        MemoryKind::RanOut => false,
+        MemoryKind::RanOut { .. } => false,
     });
     if !is_known {
         known.push_memory(seen);
@@ -287,9 +288,12 @@ mod tests {
     #[test]
     fn running_out_is_remembered_for_the_micro_batch_in_force() {
         let mut status = running();
-        ran_out(&mut status);
-        let learned = status.evidence.unwrap();
+        ran_out(&mut status, None);
+        let learned = status.evidence.clone().unwrap();
         assert_eq!((learned.memory[0].micro_batch, learned.memory[0].bytes), (4, None));
+        ran_out(&mut status, Some(90_000));
+        let learned = status.evidence.unwrap();
+        assert_eq!((learned.memory.len(), learned.memory[0].bytes), (1, Some(90_000)));
     }
 
     #[test]

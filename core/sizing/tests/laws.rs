@@ -85,7 +85,7 @@ fn evidence(job: &JobSpec, picks: &[(usize, u8, f64, f64)]) -> Evidence {
                 shape,
                 layout,
                 micro_batch: candidate.batch.micro,
-                kind: if kind == 1 { MemoryKind::RanOut } else { MemoryKind::Peak { bytes } },
+                kind: if kind == 1 { MemoryKind::RanOut { bytes: Some(bytes) } } else { MemoryKind::Peak { bytes } },
             }),
         }
     }
@@ -185,7 +185,7 @@ proptest! {
             shape: ran.shape.clone(),
             layout: ran.layout,
             micro_batch: ran.batch.micro,
-            kind: MemoryKind::RanOut,
+            kind: MemoryKind::RanOut { bytes: None },
         });
         let limit = Memory::of(&job, &ran.layout, ran.batch.micro).total();
         let smaller = |evidence: &Evidence| {
@@ -228,7 +228,7 @@ proptest! {
             let class = class("t4", 4, 1).name;
             let shape = plimsoll_sizing::Shape { class: class.clone(), pods: 1, gpus_per_pod: 1 };
             let layout = Layout::data_parallel(1);
-            let kind = if micro % 3 == 0 { MemoryKind::RanOut } else { MemoryKind::Peak { bytes: 1 } };
+            let kind = if micro % 3 == 0 { MemoryKind::RanOut { bytes: None } } else { MemoryKind::Peak { bytes: 1 } };
             evidence.push_memory(MemoryEvidence {
                 class: class.clone(), shape: shape.clone(), layout, micro_batch: micro, kind,
             });

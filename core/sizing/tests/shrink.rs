@@ -137,7 +137,7 @@ fn running_out_halves_the_micro_batch_and_a_later_peak_refines_it() {
         kind,
     };
     let mut evidence = Evidence::default();
-    evidence.push_memory(seen(&start, MemoryKind::RanOut));
+    evidence.push_memory(seen(&start, MemoryKind::RanOut { bytes: None }));
     let second = menu(&job, &classes, &evidence, None).candidates[0].clone();
     assert!(second.batch.micro * 2 <= start.batch.micro);
     assert_eq!(second.shape, start.shape);
@@ -266,7 +266,7 @@ fn a_model_of_large_states_is_not_given_up_after_running_out_once() {
         shape: start.shape.clone(),
         layout: start.layout,
         micro_batch: start.batch.micro,
-        kind: MemoryKind::RanOut,
+        kind: MemoryKind::RanOut { bytes: None },
     });
     let second = menu(&job, &classes, &evidence, None).candidates[0].clone();
     assert!(second.batch.micro * 2 <= start.batch.micro, "{} then {}", start.batch.micro, second.batch.micro);
@@ -286,7 +286,7 @@ fn a_size_that_ran_well_stays_after_a_larger_one_ran_out() {
     };
     let mut evidence = Evidence::default();
     evidence.push_memory(seen(64, MemoryKind::Peak { bytes: 76_000_000_000 }));
-    evidence.push_memory(seen(128, MemoryKind::RanOut));
+    evidence.push_memory(seen(128, MemoryKind::RanOut { bytes: None }));
     let first = menu(&job, &classes, &evidence, None).candidates[0].clone();
     assert_eq!(first.batch.micro, 64);
 }
@@ -301,4 +301,30 @@ fn a_busy_job_may_still_make_do_with_less() {
     assert_eq!(menu.candidates[0].shape, start.shape);
     assert!(menu.candidates.iter().any(|candidate| candidate.shape.gpus() == 1));
     assert!(menu.rejected.is_empty(), "{:?}", menu.rejected);
+}
+
+#[test]
+fn what_a_program_asked_for_is_a_lower_bound_when_it_is_more_than_the_card_holds() {
+    let classes = h100();
+    let job = JobSpec { requested_gpus: Some(1), max_gpus: 1, global_batch: 512, ..small_job() };
+    let start = menu(&job, &classes, &Evidence::default(), None).candidates[0].clone();
+    let held = classes[0].memory_bytes;
+    let needs = |bytes| {
+        let mut evidence = Evidence::default();
+        evidence.push_memory(MemoryEvidence {
+            class: start.shape.class.clone(),
+            shape: start.shape.clone(),
+            layout: start.layout,
+            micro_batch: start.batch.micro,
+            kind: MemoryKind::RanOut { bytes },
+        });
+        let menu = menu(&job, &classes, &evidence, None);
+        let per_sample = |c: &Candidate| c.predicted.device_memory_bytes / u64::from(c.batch.micro);
+        menu.candidates.iter().map(|c| (c.batch.micro, per_sample(c))).max().unwrap()
+    };
+    let unsaid = needs(None);
+    assert_eq!(needs(Some(held / 2)), unsaid, "less than the card holds says nothing new");
+    let asked = needs(Some(2 * held));
+    assert!(asked.0 < unsaid.0 || asked.1 > unsaid.1, "{asked:?} where {unsaid:?} would do without the number");
+    assert!(needs(Some(u64::MAX)).0 >= 1, "nonsense does not end the job");
 }

@@ -35,8 +35,8 @@ impl Turn {
             }
             // The reply to the next report says so, for as long as the state does.
             Intent::AskCheckpoint { .. } => {}
-            Intent::RecordMemoryEvidence { ledger: Ledger::Device, .. } => {
-                learning::ran_out(&mut self.status);
+            Intent::RecordMemoryEvidence { ledger: Ledger::Device, peak_bytes, .. } => {
+                learning::ran_out(&mut self.status, peak_bytes);
                 let counters = self.status.counters.get_or_insert_default();
                 counters.device_out_of_memory = counters.device_out_of_memory.saturating_add(1);
             }

@@ -84,7 +84,8 @@ fn a_job_that_has_ended_is_left_as_it_is() {
 
 #[test]
 fn running_out_of_device_memory_starts_again_at_once_with_a_smaller_micro_batch() {
-    let world = world(vec![pod(0, ended(1, r#"{"reason":"OutOfMemory"}"#)), pod(1, ended(1, "NCCL error"))]);
+    let out = r#"{"reason":"OutOfMemory","peakMemoryBytes":90000000000}"#;
+    let world = world(vec![pod(0, ended(1, out)), pod(1, ended(1, "NCCL error"))]);
     let mut turn = think(&world, &job(Some(holding("Running"))), Known::default());
     assert_eq!(turn.state.phase, Phase::Waiting { not_before: None, after: Some(StopCause::DeviceOutOfMemory) });
     let action = plan(&world, &turn);
@@ -96,6 +97,7 @@ fn running_out_of_device_memory_starts_again_at_once_with_a_smaller_micro_batch(
     assert!(because.starts_with("micro-batch 4 on 16 x h100 ran out of device memory; "), "{because}");
     let learned = turn.status.evidence.clone().unwrap();
     assert_eq!((learned.memory[0].kind, learned.memory[0].micro_batch), (MemoryEvidenceKind::RanOut, 4));
+    assert_eq!(learned.memory[0].bytes, Some(90_000_000_000));
     let counters = turn.status.counters.clone().unwrap();
     assert_eq!((counters.device_out_of_memory, counters.failures), (1, 0));
     assert_eq!(turn.notes[0].reason, "DeviceOutOfMemory");

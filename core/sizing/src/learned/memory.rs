@@ -66,7 +66,8 @@ impl MemoryCorrection {
     ///
     /// Peaks of the class count, or of any class while there is none: a program needs about the same everywhere. Sizes
     /// that ran out after the newest peak raise the factor to where less than 2 % of the error's tail is left, given
-    /// that it is at least what the device held. Running out on one class forbids sizes on that class alone.
+    /// that it is at least what the device held, or what the program held and asked for where it said so and that is
+    /// more. Running out on one class forbids sizes on that class alone.
     pub(crate) fn learn(
         job: &JobSpec,
         class: &ClassName,
@@ -89,8 +90,9 @@ impl MemoryCorrection {
         let bound = all
             .iter()
             .enumerate()
-            .filter(|(at, known)| known.kind == MemoryKind::RanOut && newest.is_none_or(|newest| *at > newest))
+            .filter(|(at, _)| newest.is_none_or(|newest| *at > newest))
             .filter_map(|(_, known)| {
+                let MemoryKind::RanOut { bytes } = known.kind else { return None };
                 let held = classes.iter().find(|c| c.name == known.class)?.memory_bytes as f64;
                 let memory = Memory::of(job, &known.layout, known.micro_batch);
                 let fixed = correction.fixed * memory.fixed();
@@ -99,7 +101,10 @@ impl MemoryCorrection {
                     Blame::Everything => (fixed + growing, 0.0),
                     Blame::Activations => (growing, fixed),
                 };
-                (blamed > 0.0).then(|| (held - memory.context as f64 - trusted) / blamed)
+                let factor = |bytes: f64| (bytes - trusted) / blamed;
+                // A number that the prediction is far from was not meant as one.
+                let asked_for = bytes.map_or(0.0, |bytes| factor(bytes as f64).min(BOUNDS.1));
+                (blamed > 0.0).then(|| factor(held - memory.context as f64).max(asked_for))
             })
             .fold(0.0, f64::max);
         if bound > 0.0 {
@@ -119,7 +124,7 @@ impl MemoryCorrection {
         correction.ran_out = all
             .iter()
             .enumerate()
-            .filter(|(_, known)| known.kind == MemoryKind::RanOut && known.class == *class)
+            .filter(|(_, known)| matches!(known.kind, MemoryKind::RanOut { .. }) && known.class == *class)
             .map(|(at, known)| RanOut {
                 layout: known.layout,
                 micro_batch: known.micro_batch,
@@ -157,7 +162,7 @@ impl MemoryCorrection {
 fn peak(known: &MemoryEvidence) -> Option<u64> {
     match known.kind {
         MemoryKind::Peak { bytes } => Some(bytes),
-        MemoryKind::RanOut => None,
+        MemoryKind::RanOut { .. } => None,
     }
 }
 

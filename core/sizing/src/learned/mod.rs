@@ -18,14 +18,64 @@ pub const LIMIT: usize = 32;
 
 /// How a job's device memory turned out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "stored::Kind", into = "stored::Kind")]
 pub enum MemoryKind {
     /// It ran out of device memory: a lower bound on what it needs.
-    RanOut,
+    RanOut {
+        /// What the program's allocator held and asked for at the end, in bytes, where known; the device context comes
+        /// on top.
+        bytes: Option<u64>,
+    },
     /// Its reported peak.
     Peak {
         /// Peak of the program's allocator on the fullest device, in bytes; the device context comes on top.
         bytes: u64,
     },
+}
+
+/// How kinds are stored: one that ran out without a number is a word, as it was before there were numbers.
+mod stored {
+    use serde::{Deserialize, Serialize};
+
+    use super::MemoryKind;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    pub(super) enum Kind {
+        Word(Word),
+        Numbers(Numbers),
+    }
+
+    #[derive(Serialize, Deserialize)]
+    pub(super) enum Word {
+        RanOut,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    pub(super) enum Numbers {
+        RanOut { bytes: Option<u64> },
+        Peak { bytes: u64 },
+    }
+
+    impl From<Kind> for MemoryKind {
+        fn from(kind: Kind) -> Self {
+            match kind {
+                Kind::Word(Word::RanOut) => Self::RanOut { bytes: None },
+                Kind::Numbers(Numbers::RanOut { bytes }) => Self::RanOut { bytes },
+                Kind::Numbers(Numbers::Peak { bytes }) => Self::Peak { bytes },
+            }
+        }
+    }
+
+    impl From<MemoryKind> for Kind {
+        fn from(kind: MemoryKind) -> Self {
+            match kind {
+                MemoryKind::RanOut { bytes: None } => Self::Word(Word::RanOut),
+                MemoryKind::RanOut { bytes } => Self::Numbers(Numbers::RanOut { bytes }),
+                MemoryKind::Peak { bytes } => Self::Numbers(Numbers::Peak { bytes }),
+            }
+        }
+    }
 }
 
 /// One observation of device memory.
@@ -46,7 +96,7 @@ pub struct MemoryEvidence {
 impl MemoryEvidence {
     /// Whether two observations are of the same thing, so that the newer replaces the older.
     fn same_key(&self, other: &Self) -> bool {
-        let out = |kind| matches!(kind, MemoryKind::RanOut);
+        let out = |kind| matches!(kind, MemoryKind::RanOut { .. });
         self.class == other.class
             && self.shape == other.shape
             && self.layout == other.layout
@@ -124,5 +174,28 @@ impl Evidence {
     /// The fastest step observed.
     pub fn fastest(&self) -> Option<&StepEvidence> {
         self.steps.iter().min_by(|a, b| a.step_seconds.total_cmp(&b.step_seconds))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_read_as_they_were_stored_before_there_were_numbers() {
+        let stored = [
+            (r#""RanOut""#, MemoryKind::RanOut { bytes: None }),
+            (r#"{"RanOut":{"bytes":7}}"#, MemoryKind::RanOut { bytes: Some(7) }),
+            (r#"{"Peak":{"bytes":5}}"#, MemoryKind::Peak { bytes: 5 }),
+        ];
+        for (text, kind) in stored {
+            assert_eq!(serde_json::from_str::<MemoryKind>(text).unwrap(), kind);
+            assert_eq!(serde_json::to_string(&kind).unwrap(), text);
+        }
+        assert_eq!(
+            serde_json::from_str::<MemoryKind>(r#"{"RanOut":{}}"#).unwrap(),
+            MemoryKind::RanOut { bytes: None },
+            "a number that is left out"
+        );
     }
 }
