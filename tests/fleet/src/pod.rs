@@ -199,6 +199,11 @@ pub(crate) fn trainer(pod: &Pod) -> Option<&Container> {
     all.iter().find(|container| gpus(container) > 0).or_else(by_name).or_else(|| all.first())
 }
 
+/// Whether a pod's containers run, as its status has it.
+pub(crate) fn is_running(pod: &Pod) -> bool {
+    pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running")
+}
+
 /// Whether a pod has ended.
 pub(crate) fn is_over(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());

@@ -54,8 +54,7 @@ pub(crate) async fn play(world: &Arc<World>, node: &Arc<Node>, sight: &mut Sight
     let end = |code, message, started| End { code, message, started, finished: Timestamp::now() };
 
     // An earlier fleet may have started it.
-    let runs = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
-    if !runs {
+    if !pod::is_running(&pod) {
         world.put_status(&pod, &view(State::Waiting("ContainerCreating")).status(&pod)).await;
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs_f64(world.spec.startup_seconds)) => {}

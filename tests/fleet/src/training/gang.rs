@@ -31,6 +31,8 @@ pub(crate) struct Member {
     pub(super) node: Arc<Node>,
     pub(super) gpus: u32,
     pub(super) orders: Orders,
+    /// An earlier fleet had brought it to life.
+    pub(super) ran_before: bool,
 }
 
 /// How a pod's program ended.
@@ -73,11 +75,12 @@ pub(super) struct Crew {
 }
 
 impl Member {
-    /// A pod that runs on a node.
+    /// A pod that runs on a node, as it was seen first.
     pub(super) fn new(pod: &Pod, node: &Arc<Node>, container: &Container, orders: Orders) -> Self {
+        let ran_before = pod::is_running(pod);
         let gpus = pod::gpus(container);
         let uid = pod.metadata.uid.clone().unwrap_or_default();
-        Self { pod: pod.clone(), uid, container: container.clone(), node: Arc::clone(node), gpus, orders }
+        Self { pod: pod.clone(), uid, container: container.clone(), node: Arc::clone(node), gpus, orders, ran_before }
     }
 
     fn key(&self) -> Key {

@@ -130,8 +130,9 @@ impl Program {
             recompute: orders.recompute.clone(),
         };
         let held = |folder: &str| world.storage.read(&key.namespace, folder).map(|held| held.step);
-        // Its own folder holds something only when an earlier fleet ran it.
-        let step = held(&orders.checkpoint_dir).or_else(|| held(&orders.resume_dir)).unwrap_or(0);
+        // A program begins where it is told to, whatever its own folder holds. One that an earlier fleet ran goes on there.
+        let own = first.ran_before.then(|| held(&orders.checkpoint_dir)).flatten();
+        let step = own.or_else(|| held(&orders.resume_dir)).unwrap_or(0);
         let total = orders.steps.unwrap_or(truth.total_steps());
         let reports = truth.habits().reports && !orders.url.is_empty();
         let has_folder = !orders.checkpoint_dir.is_empty();

@@ -166,6 +166,16 @@ async fn a_terminated_gang_leaves_a_checkpoint_that_the_next_revision_begins_wit
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_job_of_the_same_name_left_behind_is_not_taken_up() {
+    let stage = Stage::new();
+    stage.world.storage.write("ns", "/c/job/r1", 5000).unwrap();
+    let node = stage.node("t4-0", "Tesla-T4", 4);
+    let _seat = stage.join(&node, 4, 0, "cifar10", &[("PLIMSOLL_DP", "4"), ("PLIMSOLL_CHECKPOINT_DIR", "/c/job/r1")]);
+    settle().await;
+    assert_eq!(stage.account().training["ns/job/1"].step, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rank_that_is_lost_takes_the_others_with_it() {
     let stage = Stage::new();
     let (a, b) = (stage.node("t4-0", "Tesla-T4", 4), stage.node("t4-1", "Tesla-T4", 4));
