@@ -161,7 +161,7 @@ impl JobTruth<'_> {
             step_seconds: step,
             sync_seconds: sync,
             sm_activity,
-            memory_bytes: self.memory(run, batch, draw("memory", spread.memory)),
+            memory_bytes: self.memory(run, batch, draw("activations", spread.activations)),
             context_bytes: (self.profile.memory_mib.context * f64::from(1 << 20)) as u64,
         }
     }

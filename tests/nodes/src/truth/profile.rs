@@ -44,6 +44,6 @@ pub(super) struct Memory {
 pub(super) struct Spread {
     pub(super) compute: f64,
     pub(super) sync: f64,
-    pub(super) memory: f64,
+    pub(super) activations: f64,
     pub(super) half_batch: f64,
 }
