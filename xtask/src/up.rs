@@ -19,6 +19,12 @@ pub(crate) struct Args {
     /// Description of its nodes [default: tests/cluster/clusters/demo.yaml]
     #[arg(long, value_name = "FILE")]
     cluster: Option<PathBuf>,
+    /// Add one real node: kubelet, containerd, runc and kube-proxy, whose containers do run
+    ///
+    /// Needs root and the packages runc, containernetworking-plugins, nftables and iproute2. There can be one on a machine.
+    /// It carries the label plimsoll.dev/real=true; `down` gives the machine back as it was.
+    #[arg(long)]
+    real_node: bool,
     /// Keep the logs when the cluster is stopped
     #[arg(long)]
     keep_logs: bool,
@@ -48,6 +54,9 @@ impl Args {
         };
         if let Some(name) = &self.name {
             spec = spec.named(name)?;
+        }
+        if self.real_node {
+            spec = spec.with_real_node();
         }
         Ok(if self.keep_logs { spec.keeping_logs() } else { spec })
     }

@@ -9,13 +9,14 @@ use kube::{Api, Client, Config};
 pub use nix::sys::signal::Signal;
 
 use crate::Progress;
-use crate::components::{CONFIG_FILES, Components, Ports};
+use crate::components::{CONFIG_FILES, Components, Ports, apiserver_address};
 use crate::credentials::{self, CredentialsError, Endpoint};
 use crate::crew::{Crew, CrewError};
 use crate::nodes::{self, NodesError};
 use crate::ports;
+use crate::real_node::{self, Image, RealNodeError};
 use crate::spec::{ClusterSpec, SpecError, check_name};
-use crate::toolchain::Tools;
+use crate::toolchain::{NodeTools, Tools};
 
 /// Why a cluster did not start, answer or end.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,9 @@ pub enum ClusterError {
     /// The nodes are not there.
     #[error(transparent)]
     Nodes(#[from] NodesError),
+    /// The real node did not start.
+    #[error(transparent)]
+    RealNode(#[from] RealNodeError),
     /// No port is free.
     #[error("failed to find free ports")]
     Ports(#[source] std::io::Error),
@@ -80,9 +84,13 @@ impl Cluster {
     /// Starts a cluster and waits until its nodes take pods. Dropping the future ends what it started so far.
     pub async fn up(spec: ClusterSpec, tools: &Tools, progress: Progress<'_>) -> Result<Self, ClusterError> {
         check_name(&spec.name)?;
+        let node_tools = match spec.real_node {
+            true => Some(real_node::tools(progress).await?),
+            false => None,
+        };
         let mut attempt = 1;
         loop {
-            match Self::attempt(&spec, tools, progress).await {
+            match Self::attempt(&spec, tools, node_tools.as_ref(), progress).await {
                 Err(ClusterError::Died { name, lost_its_port: true, .. }) if attempt < ATTEMPTS => {
                     progress(&format!("the port of {name} was taken meanwhile: trying again with others"));
                     attempt += 1;
@@ -98,17 +106,31 @@ impl Cluster {
         Ok(Self { crew: Crew::attach(&state_root.map_or_else(default_root, Path::to_owned), name)? })
     }
 
-    async fn attempt(spec: &ClusterSpec, tools: &Tools, progress: Progress<'_>) -> Result<Self, ClusterError> {
+    async fn attempt(
+        spec: &ClusterSpec,
+        tools: &Tools,
+        node_tools: Option<&NodeTools>,
+        progress: Progress<'_>,
+    ) -> Result<Self, ClusterError> {
         let root = spec.state_root.clone().unwrap_or_else(default_root);
         let root = std::path::absolute(&root).unwrap_or(root);
         let mut cluster = Self { crew: Crew::claim(&root, &spec.name, spec.keep_logs)? };
         let [etcd, etcd_peer, apiserver] = ports::free_ports().map_err(ClusterError::Ports)?;
         cluster.crew.state.apiserver_port = apiserver;
+        cluster.crew.state.real_node = spec.real_node;
         let folder = cluster.folder().to_owned();
-        let components = Components { tools, folder: &folder, ports: Ports { etcd, etcd_peer, apiserver } };
+        let components = Components {
+            tools,
+            folder: &folder,
+            ports: Ports { etcd, etcd_peer, apiserver },
+            real_node: spec.real_node,
+        };
 
         let started = Instant::now();
-        credentials::write_all(&folder, &cluster.endpoint())?;
+        credentials::write_all(&folder, &cluster.endpoint(), if spec.real_node { &real_node::USERS } else { &[] })?;
+        if spec.real_node {
+            real_node::prepare(&folder)?;
+        }
         for (name, text) in CONFIG_FILES {
             let path = folder.join(name);
             std::fs::write(&path, text).map_err(|source| CrewError::Folder { path, source })?;
@@ -123,6 +145,9 @@ impl Cluster {
         cluster.crew.spawn("kube-scheduler", components.scheduler())?;
         cluster.crew.spawn("kwok", components.kwok())?;
         nodes::create(&client, spec, &tools.kubernetes_version).await?;
+        if let Some(node_tools) = node_tools {
+            real_node::start(&mut cluster.crew, node_tools).await?;
+        }
         let ready = nodes::wait_ready(&client, spec.node_count(), NODES_BOUND).await;
         cluster.all_alive()?; // says more than "not ready" about why they are not
         ready?;
@@ -262,9 +287,20 @@ impl Cluster {
         Ok(ended?)
     }
 
+    /// Makes an image known to the real node, whose kubelet can fetch none.
+    pub async fn import_image(&self, image: Image) -> Result<(), ClusterError> {
+        if !self.crew.state.real_node {
+            return Err(RealNodeError::None.into());
+        }
+        let (tools, folder) = (real_node::tools(crate::quiet()).await?, self.folder().to_owned());
+        let import = move || real_node::import(&tools, &folder, &image);
+        Ok(tokio::task::spawn_blocking(import).await.map_err(ClusterError::Interrupted)??)
+    }
+
     fn endpoint(&self) -> Endpoint {
         Endpoint {
             cluster: self.crew.state.name.clone(),
+            address: apiserver_address(self.crew.state.real_node),
             port: self.crew.state.apiserver_port,
             certificate: self.folder().join("certificates/apiserver.crt"),
         }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::credentials::kubeconfig_path;
+use crate::real_node;
 use crate::toolchain::Tools;
 
 /// Files that are embedded here and written into the state folder on each start.
@@ -13,7 +14,7 @@ pub(crate) const CONFIG_FILES: [(&str, &str); 3] = [
     ("pod-delete.yaml", include_str!("../config/pod-delete.yaml")),
 ];
 
-/// Ports of one cluster, all on 127.0.0.1.
+/// Ports of one cluster, on 127.0.0.1; the apiserver's on another address of this machine when there is a real node.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ports {
     pub(crate) etcd: u16,
@@ -27,6 +28,8 @@ pub(crate) struct Components<'a> {
     pub(crate) tools: &'a Tools,
     pub(crate) folder: &'a Path,
     pub(crate) ports: Ports,
+    /// Whether pods of a real node are to reach the apiserver, and it their kubelet.
+    pub(crate) real_node: bool,
 }
 
 impl Components<'_> {
@@ -49,9 +52,16 @@ impl Components<'_> {
             // Were our etcd's port taken by another cluster's etcd, nothing of that one's would be read or overwritten.
             c.arg("--etcd-prefix").arg(format!("/plimsoll/{}/{}", std::process::id(), self.ports.apiserver));
             c.arg("--secure-port").arg(self.ports.apiserver.to_string());
-            c.args(["--bind-address", "127.0.0.1", "--advertise-address", "127.0.0.1"]);
-            // The `kubernetes` Service may not point at a loopback address, and no pod here has a network to reach it.
-            c.args(["--endpoint-reconciler-type", "none"]);
+            let address = apiserver_address(self.real_node);
+            c.args(["--bind-address", address, "--advertise-address", address]);
+            if self.real_node {
+                let (certificate, key) = real_node::client_certificate(self.folder);
+                c.arg("--kubelet-client-certificate").arg(certificate).arg("--kubelet-client-key").arg(key);
+                c.args(["--kubelet-preferred-address-types", "InternalIP"]);
+            } else {
+                // The `kubernetes` Service may not point at a loopback address, and no fake pod has a network to reach it.
+                c.args(["--endpoint-reconciler-type", "none"]);
+            }
             c.arg("--cert-dir").arg(self.certificates());
             c.args(["--service-account-issuer", "https://kubernetes.default.svc"]);
             c.arg("--service-account-key-file").arg(self.folder.join("sa.pub"));
@@ -115,6 +125,11 @@ impl Components<'_> {
         arguments(&mut command);
         command
     }
+}
+
+/// Where the apiserver listens.
+pub(crate) fn apiserver_address(real_node: bool) -> &'static str {
+    if real_node { real_node::ADDRESS } else { "127.0.0.1" }
 }
 
 /// There is one of each, so nothing to elect; and the default client limits are made for shared clusters.

@@ -39,17 +39,20 @@ pub(crate) const USERS: [&str; 4] = ["admin", "system:kube-controller-manager", 
 #[derive(Debug, Clone)]
 pub(crate) struct Endpoint {
     pub(crate) cluster: String,
+    pub(crate) address: &'static str,
     pub(crate) port: u16,
     /// The apiserver's own certificate, written by itself on its first start.
     pub(crate) certificate: PathBuf,
 }
 
 /// Writes `tokens.csv`, `sa.key`, `sa.pub` and one kubeconfig per user into the folder.
-pub(crate) fn write_all(folder: &Path, endpoint: &Endpoint) -> Result<(), CredentialsError> {
+///
+/// Further users come with the group that each is in.
+pub(crate) fn write_all(folder: &Path, endpoint: &Endpoint, further: &[(&str, &str)]) -> Result<(), CredentialsError> {
     let mut csv = String::new();
-    for user in USERS {
+    for (user, group) in USERS.iter().map(|user| (*user, "system:masters")).chain(further.iter().copied()) {
         let token = random_token().map_err(CredentialsError::Random)?;
-        csv.push_str(&format!("{token},{user},{user},system:masters\n"));
+        csv.push_str(&format!("{token},{user},{user},{group}\n"));
         write_kubeconfig(&kubeconfig_path(folder, user), endpoint, user, &token)?;
     }
     write_private(&folder.join("tokens.csv"), csv.as_bytes())?;
@@ -62,7 +65,7 @@ pub(crate) fn write_all(folder: &Path, endpoint: &Endpoint) -> Result<(), Creden
 pub(crate) fn kubeconfig_path(folder: &Path, user: &str) -> PathBuf {
     match user {
         "admin" => folder.join("kubeconfig"),
-        _ => folder.join(format!("{}.kubeconfig", user.trim_start_matches("system:"))),
+        _ => folder.join(format!("{}.kubeconfig", user.trim_start_matches("system:").replace(':', "-"))),
     }
 }
 
@@ -74,7 +77,7 @@ pub(crate) fn write_kubeconfig(
     token: &str,
 ) -> Result<(), CredentialsError> {
     let name = format!("plimsoll-{}", endpoint.cluster);
-    let server = format!("https://127.0.0.1:{}", endpoint.port);
+    let server = format!("https://{}:{}", endpoint.address, endpoint.port);
     // JSON is YAML too, and cannot be broken by an odd character in a path.
     let config = json!({
         "apiVersion": "v1",
@@ -99,7 +102,7 @@ fn random_token() -> io::Result<String> {
 }
 
 /// Only the owner may read it.
-fn write_private(path: &Path, content: &[u8]) -> Result<(), CredentialsError> {
+pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<(), CredentialsError> {
     OpenOptions::new()
         .write(true)
         .create(true)
@@ -119,12 +122,18 @@ mod tests {
     #[test]
     fn every_user_has_a_token_of_its_own_that_only_the_owner_may_read() {
         let folder = tempfile::tempdir().unwrap();
-        let endpoint =
-            Endpoint { cluster: "x".to_owned(), port: 6443, certificate: folder.path().join("apiserver.crt") };
-        write_all(folder.path(), &endpoint).unwrap();
+        let endpoint = Endpoint {
+            cluster: "x".to_owned(),
+            address: "127.0.0.1",
+            port: 6443,
+            certificate: folder.path().join("apiserver.crt"),
+        };
+        write_all(folder.path(), &endpoint, &[("system:node:n", "system:nodes")]).unwrap();
         let csv = std::fs::read_to_string(folder.path().join("tokens.csv")).unwrap();
         let tokens: std::collections::BTreeSet<&str> = csv.lines().map(|line| &line[..48]).collect();
-        assert_eq!(tokens.len(), USERS.len());
+        assert_eq!(tokens.len(), USERS.len() + 1);
+        assert!(csv.ends_with(",system:node:n,system:node:n,system:nodes\n"), "{csv}");
+        assert!(folder.path().join("node-n.kubeconfig").exists());
         let path = kubeconfig_path(folder.path(), "system:kube-scheduler");
         assert_eq!(path.file_name().unwrap(), "kube-scheduler.kubeconfig");
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);

@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 
 use crate::janitor::{self, Janitor};
 use crate::process::{self, ProcessId};
+use crate::real_node::{self, CleanUpError};
 use crate::state::{Member, State, StateError};
 
 /// Why a process or the folder of a cluster is not as asked for.
@@ -60,6 +61,9 @@ pub enum CrewError {
     /// Something survived SIGKILL.
     #[error("failed to end {}: still running", .0.join(", "))]
     StillRunning(Vec<String>),
+    /// Something of the real node is left.
+    #[error(transparent)]
+    CleanUp(#[from] CleanUpError),
 }
 
 /// Owns what it started: unless released, dropping it ends every process and removes the folder.
@@ -86,11 +90,19 @@ impl Crew {
             return Err(CrewError::AlreadyRunning(name.to_owned()));
         }
         if folder.exists() {
+            real_node::clean_up(&folder)?;
             std::fs::remove_dir_all(&folder).map_err(unusable)?;
         }
         std::fs::create_dir_all(folder.join("logs")).map_err(unusable)?;
         let starting = Some(ProcessId::own().map_err(unusable)?);
-        let state = State { name: name.to_owned(), keep_logs, apiserver_port: 0, starting, members: Vec::new() };
+        let state = State {
+            name: name.to_owned(),
+            keep_logs,
+            apiserver_port: 0,
+            real_node: false,
+            starting,
+            members: Vec::new(),
+        };
         state.save(&folder)?;
         let janitor = Some(Janitor::start(&folder, keep_logs).map_err(unusable)?);
         Ok(Self { folder, state, children: Vec::new(), janitor, owned: true })
@@ -166,11 +178,17 @@ impl Crew {
             if !member.process.end().unwrap_or(false) {
                 left.push(member.name.clone());
             }
+            if member.name == real_node::CONTAINERD && left.is_empty() {
+                // Before the control plane ends, so that no container sees it go. What fails is tried again below.
+                let _ = real_node::clean_up(&self.folder);
+            }
         }
         self.reap();
         if !left.is_empty() {
             return Err(CrewError::StillRunning(left));
         }
+        // Not a file is removed while a mount of a container might lead elsewhere.
+        real_node::clean_up(&self.folder)?;
         self.release();
         self.remove_folder().map_err(|source| CrewError::Folder { path: self.folder.clone(), source })
     }

@@ -18,6 +18,7 @@ each() { while read -r pid start; do
   [ "$(cut -d' ' -f22 /proc/$pid/stat 2>/dev/null)" = "$start" ] && kill "$1" "-$pid" 2>/dev/null
 done < "$2"; }
 each -TERM "$1/members"; sleep 3; each -KILL "$1/members"; sleep 1
+[ ! -f "$1/clean-up.sh" ] || /bin/sh "$1/clean-up.sh" || exit 1
 [ "$2" = keep ] || rm -rf -- "$1"
 "#;
 

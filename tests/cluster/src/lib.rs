@@ -5,6 +5,11 @@
 //! kubelet. Pods of a training job and of Plimsoll itself (labels `plimsoll.dev/job-name`, `app.kubernetes.io/part-of:
 //! plimsoll`) are scheduled but never played, so that a test can write what their containers do.
 //!
+//! With [`ClusterSpec::with_real_node`] one real node stands beside them, called [`REAL_NODE`] and labelled
+//! `plimsoll.dev/real: "true"`: kubelet, containerd, runc and kube-proxy, so that containers run, Services answer and
+//! cgroups end what takes too much memory. It needs root and some packages ([`real_node_missing`]), and takes images by
+//! [`Cluster::import_image`] only.
+//!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use plimsoll_test_cluster::{Cluster, ClusterSpec, Toolchain, quiet};
@@ -25,6 +30,7 @@ mod janitor;
 mod nodes;
 mod ports;
 mod process;
+mod real_node;
 mod spec;
 mod state;
 mod toolchain;
@@ -35,6 +41,7 @@ pub use cluster::{Cluster, ClusterError, Signal};
 pub use credentials::CredentialsError;
 pub use crew::CrewError;
 pub use nodes::NodesError;
+pub use real_node::{CleanUpError, Image, NODE as REAL_NODE, PlaceError, RealNodeError, missing as real_node_missing};
 pub use spec::{ClusterSpec, Gpus, NodeGroup, SpecError, Taint};
 pub use state::StateError;
 pub use toolchain::{BuildError, ModuleError, Toolchain, ToolchainError, Tools};

@@ -40,6 +40,9 @@ pub struct ClusterSpec {
     pub name: String,
     /// Groups of fake nodes.
     pub nodes: Vec<NodeGroup>,
+    /// Whether one real node stands beside them: kubelet, containerd and runc, which need root and some packages.
+    #[serde(default)]
+    pub real_node: bool,
     /// The folder under which the cluster's own folder `<name>` is made; `.plimsoll` of the checkout when unset.
     #[serde(skip)]
     pub state_root: Option<PathBuf>,
@@ -130,9 +133,15 @@ impl ClusterSpec {
         self
     }
 
+    /// The same cluster with a real node beside the fake ones.
+    pub fn with_real_node(mut self) -> Self {
+        self.real_node = true;
+        self
+    }
+
     /// How many nodes there will be.
     pub fn node_count(&self) -> usize {
-        self.nodes.iter().map(|group| group.count as usize).sum()
+        self.nodes.iter().map(|group| group.count as usize).sum::<usize>() + usize::from(self.real_node)
     }
 }
 

@@ -54,6 +54,9 @@ pub(crate) struct State {
     pub(crate) keep_logs: bool,
     /// Where the apiserver listens; 0 until it was started.
     pub(crate) apiserver_port: u16,
+    /// Whether it has a real node.
+    #[serde(default)]
+    pub(crate) real_node: bool,
     /// Who is starting it; none once it is up.
     pub(crate) starting: Option<ProcessId>,
     /// In the order of their start; they are ended from the back.
@@ -103,7 +106,7 @@ mod tests {
         let own = ProcessId::own().unwrap();
         let gone = ProcessId { boot_id: "another boot".to_owned(), ..own };
         let members = vec![Member { name: "etcd".to_owned(), process: gone }];
-        State { name: "x".to_owned(), keep_logs: false, apiserver_port: 0, starting: None, members }
+        State { name: "x".to_owned(), keep_logs: false, apiserver_port: 0, real_node: false, starting: None, members }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 pub use self::build::BuildError;
 pub use self::module::ModuleError;
-use self::module::{GoModule, MODULES};
+use self::module::{GoModule, MODULES, NODE_MODULES, Recipe};
 use crate::Progress;
 
 /// Why the tools are not there.
@@ -74,6 +74,16 @@ pub struct Tools {
     pub kubernetes_version: String,
 }
 
+/// Paths of what a real node is made of, beside the machine's own runc and network plugins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NodeTools {
+    pub(crate) kubelet: PathBuf,
+    pub(crate) kube_proxy: PathBuf,
+    /// Its shim lies beside it.
+    pub(crate) containerd: PathBuf,
+    pub(crate) ctr: PathBuf,
+}
+
 impl Toolchain {
     /// Builds what is missing of the pinned tools and says where everything is.
     ///
@@ -99,23 +109,8 @@ impl Toolchain {
 
     /// As [`Toolchain::ensure`], from and into the folders of this value.
     pub async fn build(&self, progress: Progress<'_>) -> Result<Tools, ToolchainError> {
-        let mut folders = Vec::new();
-        let mut kubernetes_version = String::new();
-        for recipe in MODULES {
-            let module = GoModule::read(&self.sources, recipe)
-                .map_err(|source| ToolchainError::Module { module: recipe.folder, source })?;
-            let folder = build::ensure(&module, &self.cache, progress)
-                .await
-                .map_err(|source| ToolchainError::Build { module: recipe.folder, source })?;
-            if recipe.folder == "kubernetes" {
-                kubernetes_version = module.version.clone();
-            }
-            folders.push(folder);
-        }
-        let find = |name: &'static str| -> Result<PathBuf, ToolchainError> {
-            let mut candidates = folders.iter().map(|folder| folder.join(name));
-            candidates.find(|path| path.exists()).ok_or(ToolchainError::Incomplete { name, cache: self.cache.clone() })
-        };
+        let built = self.build_all(MODULES, progress).await?;
+        let find = |name| built.find(name);
         Ok(Tools {
             kube_apiserver: find("bin/kube-apiserver")?,
             kube_controller_manager: find("bin/kube-controller-manager")?,
@@ -125,8 +120,50 @@ impl Toolchain {
             kwok: find("bin/kwok")?,
             helm: find("bin/helm")?,
             kwok_stages: find(build::STAGES)?,
-            kubernetes_version,
+            kubernetes_version: built.kubernetes_version.clone(),
         })
+    }
+
+    /// Builds what a real node needs as well: more minutes on the first call.
+    pub(crate) async fn build_node(&self, progress: Progress<'_>) -> Result<NodeTools, ToolchainError> {
+        let built = self.build_all(NODE_MODULES, progress).await?;
+        built.find("bin/containerd-shim-runc-v2")?; // run by containerd, which finds it beside itself
+        Ok(NodeTools {
+            kubelet: built.find("bin/kubelet")?,
+            kube_proxy: built.find("bin/kube-proxy")?,
+            containerd: built.find("bin/containerd")?,
+            ctr: built.find("bin/ctr")?,
+        })
+    }
+
+    async fn build_all(&self, modules: &'static [Recipe], progress: Progress<'_>) -> Result<Built, ToolchainError> {
+        let mut built = Built { folders: Vec::new(), kubernetes_version: String::new(), cache: self.cache.clone() };
+        for recipe in modules {
+            let module = GoModule::read(&self.sources, recipe)
+                .map_err(|source| ToolchainError::Module { module: recipe.folder, source })?;
+            let folder = build::ensure(&module, &self.cache, progress)
+                .await
+                .map_err(|source| ToolchainError::Build { module: recipe.folder, source })?;
+            if recipe.folder == "kubernetes" {
+                built.kubernetes_version = module.version.clone();
+            }
+            built.folders.push(folder);
+        }
+        Ok(built)
+    }
+}
+
+/// Modules that were built.
+struct Built {
+    folders: Vec<PathBuf>,
+    kubernetes_version: String,
+    cache: PathBuf,
+}
+
+impl Built {
+    fn find(&self, name: &'static str) -> Result<PathBuf, ToolchainError> {
+        let mut candidates = self.folders.iter().map(|folder| folder.join(name));
+        candidates.find(|path| path.exists()).ok_or(ToolchainError::Incomplete { name, cache: self.cache.clone() })
     }
 }
 

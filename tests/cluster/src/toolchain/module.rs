@@ -38,7 +38,7 @@ pub(super) struct Recipe {
     pub(super) stages: bool,
 }
 
-/// Every module, in building order.
+/// Every module of a cluster with fake nodes, in building order.
 pub(super) const MODULES: &[Recipe] = &[
     Recipe {
         folder: "kubernetes",
@@ -68,6 +68,30 @@ pub(super) const MODULES: &[Recipe] = &[
         binaries: &[("helm", "helm")],
         stamp: |version| format!("-X helm.sh/helm/v4/internal/version.version={version}"),
         first_build: "about 1 minute on 2 cores",
+        stages: false,
+    },
+];
+
+/// What a real node needs beside those.
+pub(super) const NODE_MODULES: &[Recipe] = &[
+    Recipe {
+        folder: "node",
+        package: "k8s.io/kubernetes",
+        binaries: &[("kubelet", "kubelet"), ("kube-proxy", "kube-proxy")],
+        stamp: stamp_kubernetes,
+        first_build: "about 2 minutes on 2 cores",
+        stages: false,
+    },
+    Recipe {
+        folder: "containerd",
+        package: "github.com/containerd/containerd/v2",
+        binaries: &[
+            ("containerd", "containerd"),
+            ("containerd-shim-runc-v2", "containerd-shim-runc-v2"),
+            ("ctr", "ctr"),
+        ],
+        stamp: |version| format!("-X github.com/containerd/containerd/v2/version.Version={version}"),
+        first_build: "about 2 minutes on 2 cores",
         stages: false,
     },
 ];
@@ -145,12 +169,18 @@ mod tests {
 
     #[test]
     fn every_module_of_the_checkout_has_a_version_and_a_key() {
-        for recipe in MODULES {
+        for recipe in MODULES.iter().chain(NODE_MODULES) {
             let module = GoModule::read(&crate::checkout().join("tools"), recipe).unwrap();
             assert!(module.version.starts_with('v'), "{}", module.version);
             assert!(module.key.starts_with(recipe.folder));
             assert!(module.ldflags.contains(module.version.trim_start_matches('v')), "{}", module.ldflags);
         }
+    }
+
+    #[test]
+    fn the_kubelet_is_of_the_control_planes_version() {
+        let version = |recipe| GoModule::read(&crate::checkout().join("tools"), recipe).unwrap().version;
+        assert_eq!(version(&NODE_MODULES[0]), version(&MODULES[0]));
     }
 
     #[test]
