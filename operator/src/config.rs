@@ -233,6 +233,15 @@ mod tests {
     }
 
     #[test]
+    fn the_charts_settings_are_the_defaults() {
+        let values = include_str!("../../charts/plimsoll/values.yaml");
+        let values: serde_json::Value = serde_yaml::from_str(values).unwrap();
+        let text = values["config"].to_string();
+        assert_eq!(Config::parse(&text).unwrap(), Config::default());
+        assert!(text.contains("settleSeconds"), "{text}");
+    }
+
+    #[test]
     fn the_switch_stops_moves() {
         let config = Config::parse("moves: {enabled: false, coolDownSeconds: 5}").unwrap();
         assert!(!config.move_rules().enabled);

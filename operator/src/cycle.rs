@@ -3,6 +3,9 @@
 //! Thinking is pure and takes no lock; writes for different jobs run beside each other. One loop decides, because who
 //! runs where is one decision: a controller per job could give the same device away twice.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

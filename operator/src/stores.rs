@@ -104,6 +104,38 @@ impl Stores {
     }
 }
 
+#[cfg(test)]
+impl Stores {
+    /// Stores of objects that do not change, besides the ConfigMap, which is watched.
+    pub fn of(client: &Client, objects: Objects, job: &TrainingJob, wake: &Arc<Notify>) -> Self {
+        let one = watcher::Config::default().fields("metadata.name=plimsoll-config");
+        let maps = Api::namespaced(client.clone(), "plimsoll-system");
+        Self {
+            jobs: filled(vec![Arc::new(DeserializeGuard(Ok(job.clone())))]),
+            queues: filled(objects.queues),
+            classes: filled(objects.classes),
+            accelerator_nodes: filled(objects.accelerator_nodes),
+            nodes: filled(objects.nodes),
+            pods: filled(objects.pods),
+            namespaces: filled(objects.namespaces),
+            priority_classes: filled(objects.priority_classes),
+            settings: Some(watch(maps, one, wake, thin::metadata, always)),
+        }
+    }
+}
+
+#[cfg(test)]
+fn filled<K>(objects: Vec<Arc<K>>) -> Store<K>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    let (store, mut writer) = reflector::store();
+    for object in objects {
+        writer.apply_watcher_event(&watcher::Event::Apply(K::clone(&object)));
+    }
+    store
+}
+
 async fn complete<K>(store: &Store<K>) -> Result<(), StoreError>
 where
     K: Resource<DynamicType = ()> + Clone + 'static,
