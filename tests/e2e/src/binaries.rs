@@ -36,7 +36,7 @@ impl Binaries {
         let cargo = option_env!("CARGO").unwrap_or("cargo");
         let status = Command::new(cargo)
             .args(["build", "--quiet", "--locked", "--profile", "demo"])
-            .args(["-p", "plimsoll-operator", "-p", "plimsoll-agent", "-p", "plimsoll-test-nodes", "-p", "nvml-mock"])
+            .args(["-p", "plimsoll-operator", "-p", "plimsoll-agent", "-p", "plimsoll-test-fleet", "-p", "nvml-mock"])
             .current_dir(checkout())
             .status()
             .await

@@ -232,7 +232,7 @@ impl JobTruth {
 
         let half = self.profile.half_batch * draw("halfBatch", spread.half_batch);
         let sm_activity = (step - sync) / step * batch / (batch + half);
-        let memory = self.profile.memory_mib.at(run, draw("memory", spread.memory));
+        let memory = self.profile.memory_mib.at(run, draw("perSample", spread.per_sample));
         Outcome {
             step_seconds: step,
             sync_seconds: sync,

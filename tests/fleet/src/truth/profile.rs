@@ -79,7 +79,7 @@ pub(super) struct Memory {
 pub(super) struct Spread {
     pub(super) compute: f64,
     pub(super) sync: f64,
-    pub(super) memory: f64,
+    pub(super) per_sample: f64,
     pub(super) half_batch: f64,
 }
 
