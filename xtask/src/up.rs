@@ -21,7 +21,7 @@ pub(crate) struct Args {
     cluster: Option<PathBuf>,
     /// Add one real node: kubelet, containerd, runc and kube-proxy, whose containers do run
     ///
-    /// Needs root and the packages runc, containernetworking-plugins, nftables and iproute2. There can be one on a machine.
+    /// Needs root and the packages runc, containernetworking-plugins, nftables and iproute2. A machine takes one only.
     /// It carries the label plimsoll.dev/real=true; `down` gives the machine back as it was.
     #[arg(long)]
     real_node: bool,

@@ -1,8 +1,9 @@
 # Gives the machine back as it was before a real node ran on it. containerd, kubelet and kube-proxy have ended before;
-# containers and their shims have not. May run twice: what is gone already is no mistake.
+# containers and their shims have not. May run twice: what is gone already is no mistake. With the argument "containers"
+# it leaves what the apiserver still needs to end in order.
 #
-# The lines above this one say where: FOLDER, RUN, ADDRESS, NETWORK, PODS, CREATED (folders that were not there before) and
-# SYSCTLS (settings as they were, name=value).
+# The lines above this one say where: FOLDER, RUN, ADDRESS, NETWORK, PODS, CREATED (folders that were not there before)
+# and SYSCTLS (settings as they were, name=value).
 
 cgroups() { find /sys/fs/cgroup -depth -type d -path '*/kubepods*' 2>/dev/null; }
 # Processes in the cgroups of pods, and shims, which carry the address of our containerd among their arguments. The
@@ -40,6 +41,7 @@ failed=0
 until_none processes kill_processes
 until_none mounts unmount
 until_none cgroups remove_cgroups
+[ "$1" != containers ] || exit $failed
 until_none tables delete_tables
 until_none addresses delete_address
 until_none routes : # they go with the pods' network namespaces

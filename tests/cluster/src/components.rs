@@ -59,7 +59,7 @@ impl Components<'_> {
                 c.arg("--kubelet-client-certificate").arg(certificate).arg("--kubelet-client-key").arg(key);
                 c.args(["--kubelet-preferred-address-types", "InternalIP"]);
             } else {
-                // The `kubernetes` Service may not point at a loopback address, and no fake pod has a network to reach it.
+                // The `kubernetes` Service may not point at a loopback address, and no fake pod has a network.
                 c.args(["--endpoint-reconciler-type", "none"]);
             }
             c.arg("--cert-dir").arg(self.certificates());

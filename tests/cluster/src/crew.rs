@@ -180,7 +180,7 @@ impl Crew {
             }
             if member.name == real_node::CONTAINERD && left.is_empty() {
                 // Before the control plane ends, so that no container sees it go. What fails is tried again below.
-                let _ = real_node::clean_up(&self.folder);
+                let _ = real_node::end_containers(&self.folder);
             }
         }
         self.reap();

@@ -1,4 +1,4 @@
-//! One real node beside the fake ones: containerd, kubelet and kube-proxy as root, with cgroups, a pod network and Services.
+//! One real node beside the fake ones: containerd, kubelet and kube-proxy, with cgroups, a pod network and Services.
 //!
 //! A machine has room for one, since Kubernetes fixes some names for all of it: the cgroup `kubepods`, the nft tables
 //! `kube-proxy`, the folder of device plugins. [`RUN`] is that one place, and is taken by making it.
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 pub use self::clean_up::CleanUpError;
-pub(crate) use self::clean_up::clean_up;
+pub(crate) use self::clean_up::{clean_up, end_containers};
 use self::containerd::Containerd;
 pub(crate) use self::containerd::NAME as CONTAINERD;
 pub use self::image::Image;

@@ -13,7 +13,7 @@ use plimsoll_test_cluster::{Cluster, ClusterError, ClusterSpec, Image, REAL_NODE
 use serde_json::json;
 
 const HELLO: &str = "localhost/test/hello:1";
-/// Given a word, waits to be ended. Else says something, asks the apiserver's Service for a connection, and ends by whether it got one.
+/// Given a word, waits to be ended. Else asks the apiserver's Service for a connection, and says whether it got one.
 const PROGRAM: &str = r#"
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -31,7 +31,10 @@ int main(int count, char **words) {
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
-#[cfg_attr(not(real_node), ignore = "needs root, runc, CNI plugins, nftables, iproute2 and a C compiler")]
+#[cfg_attr(
+    not(real_node),
+    ignore = "needs root, runc, CNI plugins, nftables, iproute2 and cc; touch build.rs once they are there"
+)]
 async fn a_real_node_runs_a_pod_and_leaves_nothing_on_the_machine() -> Result<()> {
     let root = tempfile::tempdir()?;
     let say = |line: &str| eprintln_in_test(line);

@@ -108,14 +108,25 @@ pub(crate) fn clean_up(folder: &Path) -> Result<(), CleanUpError> {
     if !path.exists() {
         return Ok(());
     }
-    let run_error = |source| CleanUpError::Run { path: path.clone(), source };
-    let output =
-        Command::new("/bin/sh").arg(&path).current_dir("/").env("PATH", search_path()).output().map_err(run_error)?;
-    if !output.status.success() {
-        let said = [output.stdout, output.stderr].concat();
-        return Err(CleanUpError::Left(String::from_utf8_lossy(&said).trim().replace('\n', "; ")));
+    run(&path, None)?;
+    std::fs::remove_file(&path).map_err(|source| CleanUpError::Run { path, source })
+}
+
+/// The part of it that ends containers: processes, mounts and cgroups. The apiserver can still be reached afterwards.
+pub(crate) fn end_containers(folder: &Path) -> Result<(), CleanUpError> {
+    let path = folder.join(SCRIPT);
+    if path.exists() { run(&path, Some("containers")) } else { Ok(()) }
+}
+
+fn run(script: &Path, part: Option<&str>) -> Result<(), CleanUpError> {
+    let mut shell = Command::new("/bin/sh");
+    shell.arg(script).args(part).current_dir("/").env("PATH", search_path());
+    let output = shell.output().map_err(|source| CleanUpError::Run { path: script.to_owned(), source })?;
+    if output.status.success() {
+        return Ok(());
     }
-    std::fs::remove_file(&path).map_err(run_error)
+    let said = [output.stdout, output.stderr].concat();
+    Err(CleanUpError::Left(String::from_utf8_lossy(&said).trim().replace('\n', "; ")))
 }
 
 #[cfg(test)]

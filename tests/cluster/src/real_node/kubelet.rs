@@ -60,10 +60,13 @@ impl Kubelet<'_> {
             "enforceNodeAllocatable": [],
             "makeIPTablesUtilChains": false,
             "oomScoreAdj": 0,
-            // Images come by import only and cannot be fetched again; and how full the disk is is not the tests' business.
+            // Images come by import only and cannot be fetched again; and a full disk is not for the tests to judge.
             "imageGCHighThresholdPercent": 100,
             "evictionHard": {
-                "memory.available": "0%", "nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%",
+                "memory.available": "0%",
+                "nodefs.available": "0%",
+                "nodefs.inodesFree": "0%",
+                "imagefs.available": "0%",
             },
         })
     }
