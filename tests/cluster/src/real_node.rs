@@ -120,7 +120,8 @@ pub(crate) fn prepare(folder: &Path) -> Result<(), RealNodeError> {
 
 /// Starts the node's processes, in the order in which they can be ended from the back.
 pub(crate) async fn start(crew: &mut Crew, tools: &NodeTools) -> Result<(), RealNodeError> {
-    let folder = crew.folder.clone();
+    // Without symbolic links, as the kernel lists mounts and as the clean-up looks for them.
+    let folder = crew.folder.canonicalize().unwrap_or_else(|_| crew.folder.clone());
     let containerd = Containerd { tools, folder: &folder };
     spawn(crew, CONTAINERD, containerd.command()?)?;
     let pause = pause_image(&folder)?;
