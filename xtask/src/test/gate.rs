@@ -34,6 +34,7 @@ pub(super) fn all() -> Vec<Gate> {
         gate("format", Program::Cargo, &["fmt", "--all", "--check"]),
         gate("lints", Program::Cargo, &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
         gate("licences", Program::CargoDeny, &["check", "licenses", "bans", "sources"]),
+        gate("generated", Program::Cargo, &["xtask", "generate", "--check"]),
         gate("chart", Program::Helm, &["lint", "--strict", "charts/plimsoll"]),
         gate("tests", Program::Cargo, &["test", "--workspace", "--locked", "--quiet"]),
         gate("story", Program::Cargo, &["xtask", "demo", "--check", "--name", "test-story"]),
