@@ -102,10 +102,12 @@ pub(crate) fn worth(
         return Some((Cause::UnderUsed, message));
     }
     let saved = pays(step, target_step, restart)?;
-    let message = format!(
-        "{to}: steps of {target_step:.2} s instead of {step:.2} s save {saved:.0} s in {window:.0} s for {restart:.0} s \
-         that the restart costs"
-    );
+    let price = match change {
+        Change::Live => "without a restart".to_owned(),
+        Change::Restart => format!("for {restart:.0} s that the restart costs"),
+    };
+    let message =
+        format!("{to}: steps of {target_step:.2} s instead of {step:.2} s save {saved:.0} s in {window:.0} s, {price}");
     Some((Cause::Faster, message))
 }
 

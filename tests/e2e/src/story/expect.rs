@@ -30,6 +30,14 @@ fn size(s: &Sighting) -> String {
     format!("{} {} at micro-batch {} x {}", s.gpus, s.class, s.micro_batch, s.accumulation)
 }
 
+fn percent(value: Option<i32>) -> String {
+    value.map_or("none".to_owned(), |value| format!("{value} %"))
+}
+
+fn time(at: Option<jiff::Timestamp>) -> String {
+    at.map_or("never".to_owned(), |at| at.strftime("%H:%M:%S%.3f").to_string())
+}
+
 fn from_to(history: &[Sighting]) -> String {
     let held = holding(history);
     match (held.first(), held.last()) {
@@ -65,7 +73,7 @@ fn right_at_once(history: &[Sighting]) -> Vec<Finding> {
         finding(
             "(a) is used within the band",
             efficient,
-            format!("{:?}", held.iter().filter_map(|s| s.sm_activity_percent).max()),
+            percent(held.iter().filter_map(|s| s.sm_activity_percent).max()),
         ),
         finding("(a) never runs out of memory", last.device_out_of_memory == 0, last.device_out_of_memory.to_string()),
     ]
@@ -109,7 +117,11 @@ fn shrunk(history: &[Sighting]) -> Vec<Finding> {
         finding(
             "(c) ends in band, or at its proven floor",
             in_band,
-            format!("{:?} % SM activity, {settled:?}", end.sm_activity_percent),
+            format!(
+                "{} SM activity, {}",
+                percent(end.sm_activity_percent),
+                settled.map_or("not judged".to_owned(), |(_, reason)| reason)
+            ),
         ),
     ]
 }
@@ -136,7 +148,7 @@ fn waits_for_room(gang: &[Sighting], giver: &[Sighting]) -> Vec<Finding> {
         finding(
             "(d) starts no sooner than (c) has shrunk",
             matches!((gave, started), (Some(g), Some(s)) if s >= g || because.contains(giver_name)),
-            format!("{gave:?}, {started:?}"),
+            format!("{} and {}", time(gave), time(started)),
         ),
         finding("(d) names (c)'s move as what let it start", because.contains(giver_name), because.clone()),
     ]
@@ -166,7 +178,15 @@ fn everywhere(record: &Record, jobs: &[&str]) -> Vec<Finding> {
     let ended: Vec<_> = jobs.iter().filter(|j| !record.job(j).last().is_some_and(|s| s.complete)).collect();
     let twice = record.pods_seen_twice();
     vec![
-        finding("every job completes", ended.is_empty(), format!("not complete: {ended:?}")),
-        finding("no pod name exists twice", twice.is_empty(), format!("{twice:?}")),
+        finding(
+            "every job completes",
+            ended.is_empty(),
+            if ended.is_empty() { "all".to_owned() } else { format!("not complete: {ended:?}") },
+        ),
+        finding(
+            "no pod name exists twice",
+            twice.is_empty(),
+            if twice.is_empty() { "none".to_owned() } else { format!("{twice:?}") },
+        ),
     ]
 }
