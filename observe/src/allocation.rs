@@ -3,9 +3,14 @@
 use plimsoll_crds::training_job::{self as api, Allocation};
 use plimsoll_sizing::{Batch, ClassName, Current, Layout, Recompute, Shape, Sharding};
 
+/// The name of a revision, which is that of its Service: `<job>-r<revision>`.
+pub fn revision_name(job: &str, revision: u32) -> String {
+    format!("{job}-r{revision}")
+}
+
 /// The name of a pod of a revision: `<job>-r<revision>-<index>`.
 pub fn pod_name(job: &str, revision: u32, index: usize) -> String {
-    format!("{job}-r{revision}-{index}")
+    format!("{}-{index}", revision_name(job, revision))
 }
 
 /// Shape, layout and batch of an allocation; `None` when a count in it is not positive, which Plimsoll never writes.

@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::job::apply::{ApplyError, Done, Hands, Order};
 use crate::job::dereference::dereference;
 use crate::job::memory::natural;
+use crate::job::rendezvous;
 use crate::job::taken::taken;
 use crate::job::{Known, Release, Trial, Turn, update_status};
 use crate::metrics::{Metrics, View};
@@ -147,6 +148,7 @@ impl Cycle {
         let mut next = self.apply(&world, &mut turns, &config, now).await;
         self.answer(&turns);
         self.let_go_of_orphans(&world, &turns).await;
+        self.keep_objects_of(&turns).await;
         self.keep_the_rest(&world, &planned, now).await;
         self.metrics.show(View::of(&world, &snapshot, &turns, now));
         self.forget(&turns);
@@ -356,6 +358,19 @@ impl Cycle {
             let result = self.hands.remove_finalizer(&namespace, &name, &pod.uid().unwrap_or_default()).await;
             if let Err(error) = result {
                 tracing::warn!(namespace, name, error = sentence(&error), "failed to let go of a pod without a job");
+            }
+        }
+    }
+
+    /// Objects of jobs, their pods aside.
+    async fn keep_objects_of(&self, turns: &BTreeMap<JobKey, Turn>) {
+        if self.hands.fence.check().is_err() {
+            return;
+        }
+        let services = rendezvous::keep(&self.hands, &self.stores.services.state(), turns).await;
+        for (what, result) in [("Services", services)] {
+            if let Err(error) = result {
+                tracing::warn!(what, error = sentence(&error), "failed to keep objects of jobs up to date");
             }
         }
     }

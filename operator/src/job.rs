@@ -10,6 +10,8 @@ pub mod dereference;
 pub mod gang;
 pub mod happened;
 pub mod memory;
+pub mod owned;
+pub mod rendezvous;
 pub mod size;
 pub mod standing;
 mod steps;

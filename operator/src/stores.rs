@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use futures::StreamExt as _;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod, Service};
 use k8s_openapi::api::scheduling::v1::PriorityClass;
 use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt as _;
@@ -39,6 +39,8 @@ pub struct Stores {
     pub pods: Store<Pod>,
     namespaces: Store<Namespace>,
     priority_classes: Store<PriorityClass>,
+    /// Services of revisions.
+    pub services: Store<Service>,
     settings: Option<Store<ConfigMap>>,
 }
 
@@ -46,6 +48,7 @@ impl Stores {
     /// Starts all watches. `wake` is told of every change that can change a decision.
     pub fn start(client: &Client, config_map: Option<&(String, String)>, wake: &Arc<Notify>) -> Self {
         let all = || watcher::Config::default();
+        let of_jobs = || watcher::Config::default().labels(labels::JOB_NAME);
         Self {
             jobs: watch(Api::all(client.clone()), all(), wake, thin::metadata, always),
             queues: watch(Api::all(client.clone()), all(), wake, thin::metadata, always),
@@ -56,6 +59,8 @@ impl Stores {
             pods: watch(Api::all(client.clone()), all(), wake, thin::pod, matters),
             namespaces: watch(Api::all(client.clone()), all(), wake, thin::metadata, always),
             priority_classes: watch(Api::all(client.clone()), all(), wake, thin::metadata, always),
+            // Nobody decides by them; what is to be done about them waits for the next tick.
+            services: watch(Api::all(client.clone()), of_jobs(), wake, thin::metadata, never),
             settings: config_map.map(|(namespace, name)| {
                 let one = watcher::Config::default().fields(&format!("metadata.name={name}"));
                 watch(Api::namespaced(client.clone(), namespace), one, wake, thin::metadata, always)
@@ -69,8 +74,18 @@ impl Stores {
     /// When a watch ended before that.
     pub async fn ready(&self) -> Result<(), StoreError> {
         // Destructured whole: a store that is added later must be waited for.
-        let Self { jobs, queues, classes, accelerator_nodes, nodes, pods, namespaces, priority_classes, settings } =
-            self;
+        let Self {
+            jobs,
+            queues,
+            classes,
+            accelerator_nodes,
+            nodes,
+            pods,
+            namespaces,
+            priority_classes,
+            services,
+            settings,
+        } = self;
         complete(jobs).await?;
         complete(queues).await?;
         complete(classes).await?;
@@ -79,6 +94,7 @@ impl Stores {
         complete(pods).await?;
         complete(namespaces).await?;
         complete(priority_classes).await?;
+        complete(services).await?;
         if let Some(settings) = settings {
             complete(settings).await?;
         }
@@ -119,6 +135,7 @@ impl Stores {
             pods: filled(objects.pods),
             namespaces: filled(objects.namespaces),
             priority_classes: filled(objects.priority_classes),
+            services: filled(vec![]),
             settings: Some(watch(maps, one, wake, thin::metadata, always)),
         }
     }

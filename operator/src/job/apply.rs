@@ -1,7 +1,7 @@
 //! Step 7: carries a turn out. Client required.
 //!
 //! The order is the law: a trial of the first pod, then the allocation under a resourceVersion precondition, then the
-//! named pods. A pod that exists already and is ours is a success; whoever lost the race for the status creates nothing.
+//! Service of a gang, then the named pods. A pod that exists already and is ours is a success; whoever lost the race for the status creates nothing.
 
 #[cfg(test)]
 mod tests;
@@ -107,8 +107,10 @@ pub struct Order<'a> {
 }
 
 /// Why a pod was not created.
-enum PodError {
+pub(super) enum PodError {
+    /// The apiserver's sentence.
     Refused(String),
+    /// The call failed and is made again.
     Apply(ApplyError),
 }
 
@@ -172,7 +174,7 @@ impl Hands {
         }
     }
 
-    /// Creates what is not there yet. Returns the names, and the first refusal.
+    /// Creates what is not there yet, the names of pods before the pods. Returns the names, and the first refusal.
     async fn create_pods(&self, turn: &Turn, order: Order<'_>) -> Result<(Vec<String>, Option<String>), ApplyError> {
         let Some(allocation) = &turn.status.allocation else { return Ok((Vec::new(), None)) };
         let missing = (0..natural(allocation.pods)).filter(|index| {
@@ -180,6 +182,14 @@ impl Hands {
             let known = turn.was.revision == turn.state.revision && turn.gang.members.contains_key(index);
             !known && !order.pending.contains(&name)
         });
+        let missing: Vec<u32> = missing.collect();
+        if !missing.is_empty() {
+            match self.create_service(turn, allocation).await {
+                Ok(()) => {}
+                Err(PodError::Refused(message)) => return Ok((Vec::new(), Some(message))),
+                Err(PodError::Apply(error)) => return Err(error),
+            }
+        }
         let create = |index: u32| async move {
             let pod = build(turn, allocation, order, index as usize)?;
             self.create(turn, &pod, false).await?;
@@ -316,11 +326,11 @@ fn is_settled(turn: &Turn, member: &Member) -> bool {
 }
 
 /// What the apiserver will say again however often it is asked, unless somebody changes something.
-fn is_refusal(code: u16) -> bool {
+pub(super) fn is_refusal(code: u16) -> bool {
     (400..500).contains(&code) && !matches!(code, 408 | 409 | 425 | 429)
 }
 
-fn call(verb: &'static str, object: String, source: kube::Error) -> ApplyError {
+pub(super) fn call(verb: &'static str, object: String, source: kube::Error) -> ApplyError {
     ApplyError::Call { verb, object, source: Box::new(source) }
 }
 

@@ -51,7 +51,7 @@ pub enum BuildError {
 impl Plan<'_> {
     /// Name of the revision, and of its subdomain.
     pub fn revision_name(&self) -> String {
-        format!("{}-r{}", self.name, self.allocation.revision)
+        plimsoll_observe::revision_name(self.name, super::memory::natural(self.allocation.revision))
     }
 
     /// Name of the pod at `index`.

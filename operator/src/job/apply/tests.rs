@@ -138,6 +138,7 @@ async fn the_allocation_is_written_before_any_pod_and_after_a_trial() {
             "PUT llm/status",
             "POST events",
             "POST events",
+            "POST services",
             "POST pods llm-r1-0",
             "POST pods llm-r1-1"
         ]

@@ -11,7 +11,7 @@ use super::volumes::{CA_FILE, TOKEN_FILE};
 use super::{BuildError, Plan, checkpoint_dir};
 
 /// Port of the rendezvous.
-const MASTER_PORT: u16 = 29500;
+pub const MASTER_PORT: u16 = 29500;
 
 /// Our variables for the pod at `index`, in order.
 pub fn variables(plan: &Plan<'_>, index: usize) -> Vec<(&'static str, String)> {
