@@ -1,6 +1,6 @@
 //! What the process is told at its start: flags, or environment variables of the same meaning. Parsed once.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -34,6 +34,13 @@ pub struct Args {
     /// Address of the progress endpoint (HTTPS). Only the leader listens.
     #[arg(long, env = "PLIMSOLL_PROGRESS_BIND", default_value = "0.0.0.0:8443")]
     pub progress_bind: SocketAddr,
+    /// Address of this replica's pod. The leader leads the progress Service to it; without one, or with a loopback address,
+    /// nothing is written.
+    #[arg(long, env = "PLIMSOLL_POD_IP")]
+    pub pod_ip: Option<IpAddr>,
+    /// Name of the Service, without selector, that leads to the progress endpoint.
+    #[arg(long, env = "PLIMSOLL_PROGRESS_SERVICE")]
+    pub progress_service: Option<String>,
     /// URL under which training pods reach the progress endpoint; goes over progress.url of the settings.
     #[arg(long, env = "PLIMSOLL_PROGRESS_URL")]
     pub progress_url: Option<String>,

@@ -380,6 +380,7 @@ impl Cycle {
         if self.hands.fence.check().is_err() {
             return;
         }
+        self.hands.lead_reports(&self.stores.slices()).await;
         let client = &self.hands.client;
         let nodes = accelerator_nodes::reconcile(client, &world.objects).await.map_err(|e| sentence(&e));
         let classes =

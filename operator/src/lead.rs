@@ -18,6 +18,7 @@ use crate::lease::{Election, LeaseError};
 use crate::metrics::Metrics;
 use crate::notes::Notes;
 use crate::progress::auth::Doorkeeper;
+use crate::progress::endpoint::Leader;
 use crate::progress::server;
 use crate::progress::state::Progress;
 use crate::progress::tls::{self, TlsError};
@@ -70,7 +71,7 @@ pub async fn run(
     let metrics = Metrics::register(registry)?;
     let synced = readiness.condition("stores");
     let wake = Arc::new(Notify::new());
-    let stores = Stores::start(&client, args.config_map.as_ref(), &wake);
+    let stores = Stores::start(&client, args, &wake);
     tokio::select! {
         ready = stores.ready() => ready?,
         () = shutdown.wait() => return Ok(()),
@@ -97,6 +98,7 @@ pub async fn run(
     let hands = Hands {
         client: client.clone(),
         fence: election.fence(),
+        leader: Leader::of(args, client.clone(), election.fence()),
         notes: Notes::new(client, identity),
         authority: certificates.authority.into(),
     };
@@ -109,6 +111,8 @@ pub async fn run(
         };
         (election, lost)
     });
+    // Reports are led here before the first thought: it may be a long one.
+    hands.lead_reports(&stores.slices()).await;
     let cycle = Cycle::new(stores, hands, settings, progress, metrics.clone());
     let outcome = tokio::select! {
         () = cycles(cycle, &wake, shutdown) => {

@@ -3,6 +3,7 @@
 //! Only the leader listens. A report never blocks training, and nothing here writes to the apiserver: the cycle does.
 
 pub mod auth;
+pub mod endpoint;
 pub mod server;
 pub mod state;
 pub mod tls;

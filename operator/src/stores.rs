@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::scheduling::v1::PriorityClass;
 use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt as _;
@@ -17,6 +18,7 @@ use plimsoll_observe::Objects;
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
+use crate::args::Args;
 use crate::thin;
 
 /// A store's watch ended before it was complete.
@@ -41,12 +43,14 @@ pub struct Stores {
     priority_classes: Store<PriorityClass>,
     /// Services of revisions.
     pub services: Store<Service>,
+    slices: Option<Store<EndpointSlice>>,
     settings: Option<Store<ConfigMap>>,
 }
 
 impl Stores {
     /// Starts all watches. `wake` is told of every change that can change a decision.
-    pub fn start(client: &Client, config_map: Option<&(String, String)>, wake: &Arc<Notify>) -> Self {
+    pub fn start(client: &Client, args: &Args, wake: &Arc<Notify>) -> Self {
+        let named = |name: &str| watcher::Config::default().fields(&format!("metadata.name={name}"));
         let all = || watcher::Config::default();
         let of_jobs = || watcher::Config::default().labels(labels::JOB_NAME);
         Self {
@@ -61,9 +65,11 @@ impl Stores {
             priority_classes: watch(Api::all(client.clone()), all(), wake, thin::metadata, always),
             // Nobody decides by them; what is to be done about them waits for the next tick.
             services: watch(Api::all(client.clone()), of_jobs(), wake, thin::metadata, never),
-            settings: config_map.map(|(namespace, name)| {
-                let one = watcher::Config::default().fields(&format!("metadata.name={name}"));
-                watch(Api::namespaced(client.clone(), namespace), one, wake, thin::metadata, always)
+            slices: args.progress_service.as_ref().map(|name| {
+                watch(Api::namespaced(client.clone(), &args.namespace), named(name), wake, thin::metadata, always)
+            }),
+            settings: args.config_map.as_ref().map(|(namespace, name)| {
+                watch(Api::namespaced(client.clone(), namespace), named(name), wake, thin::metadata, always)
             }),
         }
     }
@@ -84,6 +90,7 @@ impl Stores {
             namespaces,
             priority_classes,
             services,
+            slices,
             settings,
         } = self;
         complete(jobs).await?;
@@ -95,6 +102,9 @@ impl Stores {
         complete(namespaces).await?;
         complete(priority_classes).await?;
         complete(services).await?;
+        if let Some(slices) = slices {
+            complete(slices).await?;
+        }
         if let Some(settings) = settings {
             complete(settings).await?;
         }
@@ -112,6 +122,11 @@ impl Stores {
             namespaces: self.namespaces.state(),
             priority_classes: self.priority_classes.state(),
         }
+    }
+
+    /// What leads the progress Service somewhere.
+    pub fn slices(&self) -> Vec<Arc<EndpointSlice>> {
+        self.slices.as_ref().map(Store::state).unwrap_or_default()
     }
 
     /// The ConfigMap with the settings, if one is watched and there.
@@ -136,6 +151,7 @@ impl Stores {
             namespaces: filled(objects.namespaces),
             priority_classes: filled(objects.priority_classes),
             services: filled(vec![]),
+            slices: None,
             settings: Some(watch(maps, one, wake, thin::metadata, always)),
         }
     }

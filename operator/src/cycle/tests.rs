@@ -82,7 +82,7 @@ async fn written(least: u32, status: Value, changes: bool) -> Value {
     tokio::time::timeout(PATIENCE, wake.notified()).await.expect("the ConfigMap was not seen");
     let fence = Fence::default();
     fence.set(Some(Instant::now() + Duration::from_secs(60)));
-    let hands = Hands { notes: Notes::new(client.clone(), "me"), client, fence, authority: "CA".into() };
+    let hands = Hands { notes: Notes::new(client.clone(), "me"), client, fence, leader: None, authority: "CA".into() };
     let metrics = Metrics::register(&Registry::new("test", "0").unwrap()).unwrap();
     let mut cycle = Cycle::new(stores, hands, Settings::new(None, None).unwrap(), Progress::default(), metrics);
     if changes {

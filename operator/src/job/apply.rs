@@ -7,10 +7,12 @@
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client, ResourceExt as _};
 use plimsoll_crds::training_job::Allocation;
@@ -25,6 +27,7 @@ use super::{Trial, Turn};
 use crate::config::Config;
 use crate::lease::{Fence, Fenced};
 use crate::notes::Notes;
+use crate::progress::endpoint::Leader;
 use crate::sentence::{refusal, sentence};
 
 /// Who writes statuses.
@@ -33,6 +36,8 @@ const STATUS_MANAGER: &str = "plimsoll/status";
 const POD_MANAGER: &str = "plimsoll/pods";
 /// Who publishes the certificate authority.
 const CA_MANAGER: &str = "plimsoll/progress-ca";
+/// Longest that a write which nothing waits for may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Pods of one gang that are written at once.
 const AT_ONCE: usize = 8;
 
@@ -85,6 +90,8 @@ pub struct Hands {
     pub fence: Fence,
     /// Events.
     pub notes: Notes,
+    /// Where the progress Service leads; `None` on a host that no Service leads to.
+    pub leader: Option<Leader>,
     /// Certificate authority of the progress endpoint, as PEM.
     pub authority: Arc<str>,
 }
@@ -273,6 +280,18 @@ impl Hands {
             self.remove_finalizer(&turn.key.namespace, &member.name, &member.uid).await?;
         }
         Ok(())
+    }
+
+    /// Leads the progress Service to this replica, unless it does already. Training goes on without reports, so a failure
+    /// is only told; the next cycle tries again.
+    pub async fn lead_reports(&self, slices: &[Arc<EndpointSlice>]) {
+        let Some(leader) = &self.leader else { return };
+        let error = match tokio::time::timeout(PATIENCE, leader.keep(slices)).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => sentence(&error),
+            Err(_) => "the apiserver took too long".to_owned(),
+        };
+        tracing::warn!(error, "failed to lead the progress Service here");
     }
 
     /// Removes our finalizer from a pod.

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use tower_test::mock;
 use super::{ApplyError, Done, Hands, Order};
 use crate::config::Config;
 use crate::fixtures::{ended, holding, job, now, pod, think, world};
-use crate::job::{Known, Turn, update_status};
+use crate::job::{Known, Turn, rendezvous, update_status};
 use crate::lease::Fence;
 use crate::notes::Notes;
 use crate::world::World;
@@ -29,6 +30,10 @@ enum Server {
     HasPods,
     /// Has pods of the names that are somebody else's.
     HasOthersPods,
+    /// Refuses Services.
+    RefusesServices,
+    /// Has a Service of the name that is somebody else's.
+    HasOthersService,
     /// Says that the job has changed.
     Conflicts,
 }
@@ -43,7 +48,7 @@ fn status(code: u16, reason: &str, message: &str) -> (u16, Value) {
 
 impl Server {
     fn answer(self, method: &Method, path: &str, query: &str, body: Value) -> (u16, Value) {
-        let is_pod = path.contains("/pods");
+        let (is_pod, is_service) = (path.contains("/pods"), path.contains("/services"));
         let trial = query.contains("dryRun");
         match (method.as_str(), self) {
             ("PUT", Self::Conflicts) => status(409, "Conflict", "the object has been modified"),
@@ -57,7 +62,9 @@ impl Server {
             ("POST", Self::HasPods | Self::HasOthersPods) if is_pod && !trial => {
                 status(409, "AlreadyExists", "pods already exist")
             }
-            ("GET", this) if is_pod => {
+            ("POST", Self::RefusesServices) if is_service => status(403, "Forbidden", "exceeded quota"),
+            ("POST", Self::HasOthersService) if is_service => status(409, "AlreadyExists", "services already exist"),
+            ("GET", this) if is_pod || is_service => {
                 let uid = if this == Self::HasPods { "job-uid" } else { "another" };
                 let name = path.rsplit('/').next().unwrap_or_default();
                 (
@@ -96,7 +103,7 @@ fn hands(server: Server) -> (Hands, Arc<Mutex<Vec<String>>>) {
     let client = Client::new(service, "default");
     let fence = Fence::default();
     fence.set(Some(Instant::now() + Duration::from_secs(60)));
-    (Hands { notes: Notes::new(client.clone(), "me"), client, fence, authority: "CA".into() }, calls)
+    (Hands { notes: Notes::new(client.clone(), "me"), client, fence, leader: None, authority: "CA".into() }, calls)
 }
 
 /// A new job with a decision to start it.
@@ -198,6 +205,41 @@ async fn a_create_that_fails_takes_the_revision_back_whole() {
     let waiting = turn.status.waiting.unwrap();
     assert_eq!((waiting.reason.as_str(), waiting.message.as_str()), ("PodsRejected", "exceeded quota"));
     assert_eq!(turn.notes[0].reason, "PodsRejected");
+}
+
+#[tokio::test]
+async fn no_pod_of_a_gang_is_created_before_its_names_resolve() {
+    for (server, said) in [
+        (Server::RefusesServices, "exceeded quota"),
+        (Server::HasOthersService, "a Service named llm-r1 exists and belongs to something else"),
+    ] {
+        let (hands, seen) = hands(server);
+        let done = apply(&hands, &starting(&world(vec![]))).await.unwrap();
+        assert_eq!(done.pod_refused, Some((1, said.into())));
+        assert!(!calls(&seen).iter().any(|call| call.starts_with("POST pods") && !call.contains("trial")));
+    }
+}
+
+#[tokio::test]
+async fn a_revision_of_one_pod_gets_no_service() {
+    let (hands, seen) = hands(Server::Accepts);
+    let mut turn = starting(&world(vec![]));
+    turn.status.allocation.as_mut().unwrap().pods = 1;
+    let done = apply(&hands, &turn).await.unwrap();
+    assert_eq!(done.created, ["llm-r1-0"]);
+    assert!(!calls(&seen).contains(&"POST services".to_owned()));
+}
+
+#[tokio::test]
+async fn what_a_job_that_holds_nothing_left_is_deleted() {
+    let (hands, seen) = hands(Server::Accepts);
+    let running = job(Some(holding("Running")));
+    let service = rendezvous::service(&running, running.status.as_ref().unwrap().allocation.as_ref().unwrap());
+    let world = world(vec![pod(0, ended(0, "")), pod(1, ended(0, ""))]);
+    let turn = think(&world, &running, Known::default());
+    let turns = BTreeMap::from([(turn.key.clone(), turn)]);
+    rendezvous::keep(&hands, &[Arc::new(service.unwrap())], &turns).await.unwrap();
+    assert_eq!(calls(&seen), ["DELETE llm-r1"]);
 }
 
 #[tokio::test]
