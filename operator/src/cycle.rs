@@ -24,9 +24,8 @@ use crate::config::Config;
 use crate::job::apply::{ApplyError, Done, Hands, Order};
 use crate::job::dereference::dereference;
 use crate::job::memory::natural;
-use crate::job::rendezvous;
 use crate::job::taken::taken;
-use crate::job::{Known, Release, Trial, Turn, update_status};
+use crate::job::{Known, Release, Trial, Turn, budget, rendezvous, update_status};
 use crate::metrics::{Metrics, View};
 use crate::progress::state::Progress;
 use crate::sentence::sentence;
@@ -148,7 +147,7 @@ impl Cycle {
         let mut next = self.apply(&world, &mut turns, &config, now).await;
         self.answer(&turns);
         self.let_go_of_orphans(&world, &turns).await;
-        self.keep_objects_of(&turns).await;
+        self.keep_objects_of(&turns, now).await;
         self.keep_the_rest(&world, &planned, now).await;
         self.metrics.show(View::of(&world, &snapshot, &turns, now));
         self.forget(&turns);
@@ -363,12 +362,13 @@ impl Cycle {
     }
 
     /// Objects of jobs, their pods aside.
-    async fn keep_objects_of(&self, turns: &BTreeMap<JobKey, Turn>) {
+    async fn keep_objects_of(&self, turns: &BTreeMap<JobKey, Turn>, now: Timestamp) {
         if self.hands.fence.check().is_err() {
             return;
         }
         let services = rendezvous::keep(&self.hands, &self.stores.services.state(), turns).await;
-        for (what, result) in [("Services", services)] {
+        let budgets = budget::keep(&self.hands, &self.stores.budgets.state(), turns, now).await;
+        for (what, result) in [("Services", services), ("PodDisruptionBudgets", budgets)] {
             if let Err(error) = result {
                 tracing::warn!(what, error = sentence(&error), "failed to keep objects of jobs up to date");
             }
@@ -416,7 +416,7 @@ impl Cycle {
             Phase::Running { .. } | Phase::Suspended | Phase::Complete | Phase::Failed { .. } => None,
         };
         let refused = self.memories.get(&turn.uid).and_then(|memory| memory.refused.as_ref()).map(|r| r.until);
-        phase.into_iter().chain(refused).filter(|at| *at > now).min()
+        phase.into_iter().chain(budget::due(&turn.state.phase)).chain(refused).filter(|at| *at > now).min()
     }
 }
 

@@ -5,6 +5,7 @@
 //! [`apply`] carries that out.
 
 pub mod apply;
+pub mod budget;
 pub mod build;
 pub mod dereference;
 pub mod gang;

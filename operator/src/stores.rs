@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::scheduling::v1::PriorityClass;
 use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt as _;
@@ -43,6 +44,8 @@ pub struct Stores {
     priority_classes: Store<PriorityClass>,
     /// Services of revisions.
     pub services: Store<Service>,
+    /// Budgets of jobs.
+    pub budgets: Store<PodDisruptionBudget>,
     slices: Option<Store<EndpointSlice>>,
     settings: Option<Store<ConfigMap>>,
 }
@@ -65,6 +68,7 @@ impl Stores {
             priority_classes: watch(Api::all(client.clone()), all(), wake, thin::metadata, always),
             // Nobody decides by them; what is to be done about them waits for the next tick.
             services: watch(Api::all(client.clone()), of_jobs(), wake, thin::metadata, never),
+            budgets: watch(Api::all(client.clone()), of_jobs(), wake, thin::metadata, never),
             slices: args.progress_service.as_ref().map(|name| {
                 watch(Api::namespaced(client.clone(), &args.namespace), named(name), wake, thin::metadata, always)
             }),
@@ -90,6 +94,7 @@ impl Stores {
             namespaces,
             priority_classes,
             services,
+            budgets,
             slices,
             settings,
         } = self;
@@ -102,6 +107,7 @@ impl Stores {
         complete(namespaces).await?;
         complete(priority_classes).await?;
         complete(services).await?;
+        complete(budgets).await?;
         if let Some(slices) = slices {
             complete(slices).await?;
         }
@@ -151,6 +157,7 @@ impl Stores {
             namespaces: filled(objects.namespaces),
             priority_classes: filled(objects.priority_classes),
             services: filled(vec![]),
+            budgets: filled(vec![]),
             slices: None,
             settings: Some(watch(maps, one, wake, thin::metadata, always)),
         }
