@@ -8,6 +8,7 @@ mod bench;
 mod demo;
 mod down;
 mod generate;
+mod image;
 mod interrupt;
 mod test;
 mod up;
@@ -38,6 +39,8 @@ enum Command {
     Down(down::Args),
     /// Write the generated files: the API's definitions into crds/manifests and into the chart
     Generate(generate::Args),
+    /// Write container images of the operator, the agent and the demo trainer, without a container engine
+    Image(image::Args),
 }
 
 impl Command {
@@ -49,6 +52,7 @@ impl Command {
             Self::Test(args) => args.run().await,
             Self::Down(args) => args.run().await,
             Self::Generate(args) => args.run().await,
+            Self::Image(args) => args.run().await,
         }
     }
 }

@@ -43,7 +43,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     // What plays the world must not know what Plimsoll thinks of it: never sizing, scheduling or the operator.
     ("plimsoll-test-fleet", &["plimsoll-agent", "plimsoll-protocol", "plimsoll-crds", "nvml-mock"]),
-    ("plimsoll-test-cluster", &[]),
+    ("plimsoll-images", &[]),
+    ("plimsoll-test-cluster", &["plimsoll-images"]),
     ("plimsoll-demo-trainer", &["plimsoll-protocol"]),
     ("nvml-mock", &[]),
 ];

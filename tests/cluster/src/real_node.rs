@@ -3,10 +3,8 @@
 //! A machine has room for one, since Kubernetes fixes some names for all of it: the cgroup `kubepods`, the nft tables
 //! `kube-proxy`, the folder of device plugins. [`RUN`] is that one place, and is taken by making it.
 
-mod archive;
 mod clean_up;
 mod containerd;
-mod image;
 mod kube_proxy;
 mod kubelet;
 mod network;
@@ -17,11 +15,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+pub use plimsoll_images::Image;
+
 pub use self::clean_up::CleanUpError;
 pub(crate) use self::clean_up::{clean_up, end_containers};
 use self::containerd::Containerd;
 pub(crate) use self::containerd::NAME as CONTAINERD;
-pub use self::image::Image;
 use self::kubelet::Kubelet;
 pub(crate) use self::kubelet::client_certificate;
 pub use self::place::PlaceError;
@@ -77,6 +76,9 @@ pub enum RealNodeError {
         #[source]
         source: io::Error,
     },
+    /// An image has a file with too long a path.
+    #[error(transparent)]
+    Image(#[from] plimsoll_images::NameTooLong),
     /// A key was not written.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),

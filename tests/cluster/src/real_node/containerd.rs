@@ -57,7 +57,7 @@ impl Containerd<'_> {
     /// Makes an image known to the node. Blocks.
     pub(super) fn import(&self, image: &Image) -> Result<(), RealNodeError> {
         let archive = self.folder.join("image.tar");
-        write(&archive, &image.archive())?;
+        write(&archive, &image.archive()?.bytes)?;
         let mut ctr = Command::new(&self.tools.ctr);
         ctr.arg("--address").arg(socket()).args(["--namespace", "k8s.io", "images", "import"]).arg(&archive);
         let imported = run("import an image", &mut ctr).map(drop);
