@@ -143,6 +143,19 @@ mod tests {
     const REPLY: &str =
         r#"{"plan":{"revision":2,"microBatch":8,"accumulation":1,"checkpoint":"now","stopAfterCheckpoint":true}}"#;
 
+    /// Reads one request to its end and answers it.
+    fn serve(mut stream: impl Read + Write, answer: &str) -> String {
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n{}") {
+            let mut part = [0; 512];
+            let read = stream.read(&mut part).unwrap();
+            request.extend_from_slice(&part[..read]);
+        }
+        stream.write_all(answer.as_bytes()).unwrap();
+        stream.flush().unwrap();
+        String::from_utf8(request).unwrap()
+    }
+
     fn answered(answer: String) -> (String, Result<Reply, EndpointError>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -150,19 +163,48 @@ mod tests {
         std::fs::write(&token, "secret\n").unwrap();
         let url = format!("http://{}/status?a=b", listener.local_addr().unwrap());
         let endpoint = Endpoint { url, token: Some(token), authority: None };
-        let server = std::thread::spawn(move || {
-            let mut stream = listener.accept().unwrap().0;
-            let mut request = Vec::new();
-            while !request.ends_with(b"\r\n\r\n{}") {
-                let mut part = [0; 512];
-                let read = stream.read(&mut part).unwrap();
-                request.extend_from_slice(&part[..read]);
-            }
-            stream.write_all(answer.as_bytes()).unwrap();
-            String::from_utf8(request).unwrap()
-        });
+        let server = std::thread::spawn(move || serve(listener.accept().unwrap().0, &answer));
         let reply = endpoint.post(&Report::default());
         (server.join().unwrap(), reply)
+    }
+
+    #[test]
+    fn only_an_endpoint_of_the_given_authority_is_believed() {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.crt");
+        let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let server =
+            rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let server = server.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+        let server = Arc::new(server);
+        let listener = TcpListener::bind("localhost:0").unwrap();
+        let url = format!("https://localhost:{}/", listener.local_addr().unwrap().port());
+        let endpoint = Endpoint { url, token: None, authority: Some(file.clone()) };
+
+        std::fs::write(&file, made.cert.pem()).unwrap();
+        let own = Arc::clone(&server);
+        let accepting = listener.try_clone().unwrap();
+        let thread = std::thread::spawn(move || {
+            let connection = rustls::ServerConnection::new(own).unwrap();
+            // It closes without a word, as some do.
+            serve(
+                StreamOwned::new(connection, accepting.accept().unwrap().0),
+                &format!("HTTP/1.1 200 OK\r\n\r\n{REPLY}"),
+            )
+        });
+        assert_eq!(endpoint.post(&Report::default()).unwrap().plan.micro_batch, 8);
+        thread.join().unwrap();
+
+        std::fs::write(&file, other.cert.pem()).unwrap();
+        let thread = std::thread::spawn(move || {
+            let connection = rustls::ServerConnection::new(server).unwrap();
+            StreamOwned::new(connection, listener.accept().unwrap().0).read(&mut [0; 1]).unwrap_err()
+        });
+        assert!(matches!(endpoint.post(&Report::default()), Err(EndpointError::Exchange(_))));
+        thread.join().unwrap();
     }
 
     #[test]
