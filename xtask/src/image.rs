@@ -72,8 +72,10 @@ impl Args {
     /// Builds a program by itself: beside another it would get that one's features as well.
     async fn build(&self, metadata: &Metadata, program: Program) -> anyhow::Result<PathBuf> {
         let package = program.package();
+        let flags = serde_json::json!(remapped());
         let status = Command::new(option_env!("CARGO").unwrap_or("cargo"))
             .args(["build", "--quiet", "--locked", "--profile", &self.profile, "--package", package, "--bin", package])
+            .arg(format!("--config=build.rustflags={flags}"))
             .current_dir(checkout())
             .status()
             .await
@@ -110,6 +112,15 @@ impl Args {
         }
         Ok(())
     }
+}
+
+/// Flags that take this machine's folders out of the programs, whose messages name source files.
+fn remapped() -> Vec<String> {
+    let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let cargo = cargo.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    let folders = [(Some(checkout()), "/plimsoll"), (cargo, "/cargo")];
+    let flag = |(from, to): (Option<PathBuf>, &str)| Some(format!("--remap-path-prefix={}={to}", from?.display()));
+    folders.into_iter().filter_map(flag).collect()
 }
 
 /// What cargo knows of the workspace, for the platform that the programs are built for.
