@@ -151,9 +151,13 @@ fn conditions(turn: &mut Turn, classes: &[ClassSpec], silent_after: SignedDurati
         facts.push((kind::SIZED, fits, reason.into(), message));
     }
     let waits = turn.status.waiting.as_ref().map_or("Ended", |waiting| waiting.reason.as_str()).to_owned();
+    let why = turn.status.waiting.as_ref().map(|waiting| waiting.message.clone()).unwrap_or_default();
     match &turn.status.allocation {
-        Some(_) => facts.push((kind::ADMITTED, true, "Admitted".into(), String::new())),
-        None => facts.push((kind::ADMITTED, false, waits.clone(), String::new())),
+        Some(held) => {
+            let because = held.because.clone().unwrap_or_default();
+            facts.push((kind::ADMITTED, true, "Admitted".into(), because));
+        }
+        None => facts.push((kind::ADMITTED, false, waits.clone(), why)),
     }
     let suspended = matches!(turn.state.phase, Phase::Suspended) || turn.waiting_for(Reason::Suspended);
     if suspended || has(&turn.status.conditions, kind::SUSPENDED) {
