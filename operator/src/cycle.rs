@@ -3,6 +3,7 @@
 //! Thinking is pure and takes no lock; writes for different jobs run beside each other. One loop decides, because who
 //! runs where is one decision: a controller per job could give the same device away twice.
 
+mod memory;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use plimsoll_observe::{Planned, WindowRules, coverage, snapshot};
 use plimsoll_protocol::{CheckpointAsk, PlanReply};
 use plimsoll_scheduling::{JobKey, plan};
 
+use self::memory::{Memory, Refused};
 use crate::assumed::Assumed;
 use crate::config::Config;
 use crate::job::apply::{ApplyError, Done, Hands, Order};
@@ -40,10 +42,6 @@ const AT_ONCE: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// For how long a pod that was created counts as there although the watch has not shown it.
 const UNSEEN: Duration = Duration::from_secs(30);
-/// First wait after a refused trial; doubles up to [`LONGEST_WAIT`].
-const FIRST_WAIT: i64 = 15;
-/// Longest wait after a refused trial, in seconds.
-const LONGEST_WAIT: i64 = 600;
 /// For how long a release is remembered.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(1);
 
@@ -59,26 +57,6 @@ pub struct Cycle {
     released: Arc<Vec<Release>>,
     world: Option<World>,
     applied: classes::Applied,
-}
-
-/// What is remembered of a job between cycles. All of it can be lost: it is found out again.
-#[derive(Debug, Default)]
-struct Memory {
-    sized: Option<crate::job::size::Sized>,
-    passed: BTreeSet<String>,
-    refused: Option<Refused>,
-    pod_refused: Option<(u32, String)>,
-    created: BTreeMap<String, Instant>,
-    written_at: Option<Timestamp>,
-}
-
-/// A trial that the apiserver refused.
-#[derive(Debug)]
-struct Refused {
-    generation: i64,
-    message: String,
-    until: Timestamp,
-    times: u32,
 }
 
 /// What a cycle leaves behind for the loop.
@@ -287,11 +265,8 @@ impl Cycle {
         }
         let again = trial_refused.is_some() || pod_refused.is_some();
         if let Some((trial, message)) = trial_refused {
-            let times = memory.refused.as_ref().map_or(0, |refused| refused.times).saturating_add(1);
-            let wait = FIRST_WAIT.saturating_mul(1 << (times - 1).min(6)).min(LONGEST_WAIT);
-            let until = now + SignedDuration::from_secs(wait);
             tracing::info!(job = %turn.key, message, "the apiserver refuses the job's pods");
-            memory.refused = Some(Refused { generation: trial.generation, message, until, times });
+            memory.refused = Some(Refused::again(memory.refused.as_ref(), trial.generation, message, now));
             turn.undo();
         }
         memory.pod_refused = pod_refused;
