@@ -4,13 +4,18 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use plimsoll_test_cluster::{Cluster, ClusterSpec, Toolchain};
+use plimsoll_test_cluster::{Cluster, ClusterSpec, Progress, Toolchain};
 
-/// Start a Kubernetes cluster with fake GPU nodes on this machine
+/// Start a Kubernetes cluster with fake GPU nodes on this machine, and a real node where that is possible
 ///
-/// etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok run as ordinary processes on 127.0.0.1, on free
-/// ports: no container engine, no root. The first start builds them from source with Go, which takes some minutes; later
-/// starts take seconds. The cluster runs until `cargo xtask down`.
+/// etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok run as ordinary processes of this machine, on
+/// free ports, without a container engine. The first start builds them from source with Go, which takes some minutes;
+/// later starts take seconds. The cluster runs until `cargo xtask down`.
+///
+/// As root with runc, CNI plugins, nftables, iproute2 and a C compiler present, it adds one node of kubelet, containerd
+/// and kube-proxy beside the fake ones, whose containers do run. It carries the label plimsoll.dev/real=true; `down` gives
+/// the machine back as it was. Without root or the packages, or when another cluster has the machine's one place for a
+/// real node, it says so and goes on with the fake nodes alone.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Name of the cluster, so that several can stand side by side [default: the name in the cluster file]
@@ -19,12 +24,9 @@ pub(crate) struct Args {
     /// Description of its nodes [default: tests/cluster/clusters/demo.yaml]
     #[arg(long, value_name = "FILE")]
     cluster: Option<PathBuf>,
-    /// Add one real node: kubelet, containerd, runc and kube-proxy, whose containers do run
-    ///
-    /// Needs root and the packages runc, containernetworking-plugins, nftables and iproute2. A machine takes one only.
-    /// It carries the label plimsoll.dev/real=true; `down` gives the machine back as it was.
+    /// Start fake nodes only, even where a real one is possible
     #[arg(long)]
-    real_node: bool,
+    fake_only: bool,
     /// Keep the logs when the cluster is stopped
     #[arg(long)]
     keep_logs: bool,
@@ -34,7 +36,7 @@ impl Args {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let started = Instant::now();
         let progress = |line: &str| println!("{line}");
-        let spec = self.spec()?;
+        let spec = self.spec(&progress)?;
         let tools = Toolchain::ensure(&progress).await.context("failed to get the cluster's programs")?;
         let cluster = Cluster::up(spec, &tools, &progress).await?;
         let (name, kubeconfig) = (cluster.name().to_owned(), cluster.kubeconfig());
@@ -47,7 +49,7 @@ impl Args {
         Ok(())
     }
 
-    fn spec(&self) -> anyhow::Result<ClusterSpec> {
+    fn spec(&self, progress: Progress<'_>) -> anyhow::Result<ClusterSpec> {
         let mut spec = match &self.cluster {
             Some(path) => ClusterSpec::load(path)?,
             None => ClusterSpec::demo()?,
@@ -55,8 +57,9 @@ impl Args {
         if let Some(name) = &self.name {
             spec = spec.named(name)?;
         }
-        if self.real_node {
-            spec = spec.with_real_node();
+        match self.fake_only {
+            true => spec.real_node = false,
+            false => spec = spec.with_real_node_if_possible(progress),
         }
         Ok(if self.keep_logs { spec.keeping_logs() } else { spec })
     }

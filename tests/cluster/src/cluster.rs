@@ -146,7 +146,7 @@ impl Cluster {
         cluster.crew.spawn("kwok", components.kwok())?;
         nodes::create(&client, spec, &tools.kubernetes_version).await?;
         if let Some(node_tools) = node_tools {
-            real_node::start(&mut cluster.crew, node_tools).await?;
+            real_node::start(&mut cluster.crew, node_tools, spec.real_node_gpus.as_ref()).await?;
         }
         let ready = nodes::wait_ready(&client, spec.node_count(), NODES_BOUND).await;
         cluster.all_alive()?; // says more than "not ready" about why they are not
@@ -254,6 +254,16 @@ impl Cluster {
         self.folder().join("logs/audit.log")
     }
 
+    /// Whether a real node stands beside the fake ones.
+    pub fn has_real_node(&self) -> bool {
+        self.crew.state.real_node
+    }
+
+    /// The folder of the socket at which the real node's kubelet tells which pod holds which device.
+    pub fn pod_resources_folder(&self) -> PathBuf {
+        real_node::pod_resources(self.folder())
+    }
+
     /// Starts a further program as part of the cluster: logged under its name, and ended first when the cluster is.
     pub fn spawn(&mut self, name: &str, command: Command) -> Result<(), ClusterError> {
         check_name(name)?;
@@ -263,6 +273,14 @@ impl Cluster {
     /// Ends one process of the cluster (SIGTERM, after a bound SIGKILL) and waits for it. Blocks for so long.
     pub fn stop(&mut self, name: &str) -> Result<(), ClusterError> {
         Ok(self.crew.end_one(name)?)
+    }
+
+    /// Starts a process of the cluster again that was stopped or has ended, by the same command.
+    ///
+    /// A handle by [`Cluster::attach`] may do so once the process that started the cluster has detached it. Variables
+    /// of the environment that the command does not set are those of the caller.
+    pub fn start_again(&mut self, name: &str) -> Result<(), ClusterError> {
+        Ok(self.crew.start_again(name)?)
     }
 
     /// Sends a signal to one process of the cluster: SIGKILL for a crash, SIGSTOP and SIGCONT for a pause.
@@ -289,7 +307,7 @@ impl Cluster {
 
     /// Makes an image known to the real node, whose kubelet can fetch none.
     pub async fn import_image(&self, image: Image) -> Result<(), ClusterError> {
-        if !self.crew.state.real_node {
+        if !self.has_real_node() {
             return Err(RealNodeError::None.into());
         }
         let (tools, folder) = (real_node::tools(crate::quiet()).await?, self.folder().to_owned());

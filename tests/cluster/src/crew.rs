@@ -7,7 +7,7 @@ use std::process::{Child, Command};
 use nix::sys::signal::Signal;
 
 use crate::janitor::{self, Janitor};
-use crate::process::{self, ProcessId};
+use crate::process::{self, CommandLine, ProcessId};
 use crate::real_node::{self, CleanUpError};
 use crate::state::{Member, State, StateError};
 
@@ -49,6 +49,9 @@ pub enum CrewError {
     /// There is no process of that name.
     #[error("failed to find process {0} in the cluster")]
     NoSuchProcess(String),
+    /// It cannot be started again before it has ended.
+    #[error("failed to start {0} again: it is running")]
+    Running(String),
     /// A process could not be signalled.
     #[error("failed to signal {name}")]
     Signal {
@@ -117,14 +120,34 @@ impl Crew {
 
     /// Starts a program and records it.
     pub(crate) fn spawn(&mut self, name: &str, mut command: Command) -> Result<(), CrewError> {
-        let failed = |source| CrewError::Spawn { name: name.to_owned(), source };
-        let (child, process) = process::spawn(&mut command, &self.log(name)).map_err(failed)?;
-        self.children.push(child);
-        self.state.members.push(Member { name: name.to_owned(), process });
+        let process = self.run(name, &mut command)?;
+        // One of that name that has ended makes room.
+        self.state.members.retain(|member| member.name != name || member.process.is_alive());
+        self.state.members.push(Member { name: name.to_owned(), process, command: CommandLine::of(&command) });
         self.record()
     }
 
-    /// Ends one process and waits for it.
+    /// Starts a program anew that has ended, in its old place among the others.
+    pub(crate) fn start_again(&mut self, name: &str) -> Result<(), CrewError> {
+        let index = self.index(name)?;
+        let member = &self.state.members[index];
+        if member.process.is_alive() {
+            return Err(CrewError::Running(name.to_owned()));
+        }
+        let mut command = member.command.to_command();
+        self.reap();
+        self.state.members[index].process = self.run(name, &mut command)?;
+        self.record()
+    }
+
+    fn run(&mut self, name: &str, command: &mut Command) -> Result<ProcessId, CrewError> {
+        let failed = |source| CrewError::Spawn { name: name.to_owned(), source };
+        let (child, process) = process::spawn(command, &self.log(name)).map_err(failed)?;
+        self.children.push(child);
+        Ok(process)
+    }
+
+    /// Ends one process and waits for it. It stays on record, so that it can be started again.
     pub(crate) fn end_one(&mut self, name: &str) -> Result<(), CrewError> {
         let process = self.process(name)?.clone();
         let gone = process.end().map_err(|source| CrewError::Signal { name: name.to_owned(), source })?;
@@ -132,8 +155,7 @@ impl Crew {
             return Err(CrewError::StillRunning(vec![name.to_owned()]));
         }
         self.reap();
-        self.state.members.retain(|member| member.name != name);
-        self.record()
+        Ok(())
     }
 
     pub(crate) fn signal(&self, name: &str, signal: Signal) -> Result<(), CrewError> {
@@ -141,8 +163,12 @@ impl Crew {
     }
 
     pub(crate) fn process(&self, name: &str) -> Result<&ProcessId, CrewError> {
-        let member = self.state.members.iter().find(|member| member.name == name);
-        member.map(|member| &member.process).ok_or_else(|| CrewError::NoSuchProcess(name.to_owned()))
+        Ok(&self.state.members[self.index(name)?].process)
+    }
+
+    fn index(&self, name: &str) -> Result<usize, CrewError> {
+        let index = self.state.members.iter().position(|member| member.name == name);
+        index.ok_or_else(|| CrewError::NoSuchProcess(name.to_owned()))
     }
 
     /// The first process that has ended by itself.

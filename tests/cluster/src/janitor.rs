@@ -65,11 +65,12 @@ pub(crate) fn write_members(folder: &Path, members: &[Member]) -> io::Result<()>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process;
+    use crate::process::{self, CommandLine};
 
     fn sleeper(folder: &Path) -> (Child, Member) {
-        let (child, process) = process::spawn(Command::new("sleep").arg("600"), &folder.join("log")).unwrap();
-        (child, Member { name: "sleep".to_owned(), process })
+        let mut command = Command::new("sleep");
+        let (child, process) = process::spawn(command.arg("600"), &folder.join("log")).unwrap();
+        (child, Member { name: "sleep".to_owned(), process, command: CommandLine::of(&command) })
     }
 
     #[test]

@@ -41,7 +41,9 @@ pub use cluster::{Cluster, ClusterError, Signal};
 pub use credentials::CredentialsError;
 pub use crew::CrewError;
 pub use nodes::NodesError;
-pub use real_node::{CleanUpError, Image, NODE as REAL_NODE, PlaceError, RealNodeError, missing as real_node_missing};
+pub use real_node::{
+    CleanUpError, DEVICE_PLUGINS, Image, NODE as REAL_NODE, PlaceError, RealNodeError, missing as real_node_missing,
+};
 pub use spec::{ClusterSpec, Gpus, NodeGroup, SpecError, Taint};
 pub use state::StateError;
 pub use toolchain::{BuildError, ModuleError, Toolchain, ToolchainError, Tools};

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::api::{ListParams, ObjectMeta, PostParams};
 use kube::{Api, Client};
 
-use crate::spec::{ClusterSpec, NodeGroup};
+use crate::spec::{ClusterSpec, Gpus, NodeGroup};
 
 /// Why the nodes are not there.
 #[derive(Debug, thiserror::Error)]
@@ -115,11 +115,8 @@ fn labels(group: &NodeGroup, name: &str) -> BTreeMap<String, String> {
     add("kubernetes.io/os", "linux".to_owned());
     add("kubernetes.io/arch", "amd64".to_owned());
     add("node.kubernetes.io/instance-type", group.instance_type.clone());
-    if let Some(gpus) = &group.gpus {
-        add("nvidia.com/gpu.present", "true".to_owned());
-        add("nvidia.com/gpu.product", gpus.product.clone());
-        add("nvidia.com/gpu.count", gpus.count.to_string());
-        add("nvidia.com/gpu.memory", gpus.memory_mib.to_string());
+    for (key, value) in group.gpus.iter().flat_map(Gpus::labels) {
+        add(key, value);
     }
     labels
 }

@@ -1,9 +1,11 @@
 //! Processes that a cluster is made of: started in their own groups, recognised for certain, and ended.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -80,6 +82,45 @@ impl ProcessId {
     }
 }
 
+/// How a program is started, on record, so that it can be started again. Variables it does not name are inherited.
+///
+/// As text, since kubeconfigs hold the same paths as text too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CommandLine {
+    program: String,
+    arguments: Vec<String>,
+    /// Those that are set, or removed.
+    environment: BTreeMap<String, Option<String>>,
+    folder: Option<PathBuf>,
+}
+
+impl CommandLine {
+    pub(crate) fn of(command: &Command) -> Self {
+        let text = |text: &OsStr| text.to_string_lossy().into_owned();
+        Self {
+            program: text(command.get_program()),
+            arguments: command.get_args().map(text).collect(),
+            environment: command.get_envs().map(|(name, value)| (text(name), value.map(text))).collect(),
+            folder: command.get_current_dir().map(Path::to_owned),
+        }
+    }
+
+    pub(crate) fn to_command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments);
+        for (name, value) in &self.environment {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        if let Some(folder) = &self.folder {
+            command.current_dir(folder);
+        }
+        command
+    }
+}
+
 /// Starts a program as the leader of its own process group, so that the terminal's Ctrl-C does not reach it and its
 /// children end with it. Output goes to the log, after what is there.
 pub(crate) fn spawn(command: &mut Command, log: &Path) -> io::Result<(Child, ProcessId)> {
@@ -130,6 +171,15 @@ mod tests {
         assert!(own.is_alive());
         assert!(!ProcessId { start_ticks: own.start_ticks + 1, ..own.clone() }.is_alive());
         assert!(!ProcessId { boot_id: "another boot".to_owned(), ..own }.is_alive());
+    }
+
+    #[test]
+    fn a_command_is_the_same_after_it_was_on_record() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "true"]).env("A", "b").env_remove("C").current_dir("/tmp");
+        let line = CommandLine::of(&command);
+        assert_eq!(format!("{:?}", line.to_command()), format!("{command:?}"));
+        assert_eq!(CommandLine::of(&line.to_command()), line);
     }
 
     #[test]

@@ -22,17 +22,20 @@ pub(crate) use self::clean_up::{clean_up, end_containers};
 use self::containerd::Containerd;
 pub(crate) use self::containerd::NAME as CONTAINERD;
 use self::kubelet::Kubelet;
-pub(crate) use self::kubelet::client_certificate;
+pub(crate) use self::kubelet::{client_certificate, pod_resources};
 pub use self::place::PlaceError;
 pub use self::preflight::missing;
 use crate::Progress;
 use crate::credentials::CredentialsError;
 use crate::crew::{Crew, CrewError};
 use crate::ports;
+use crate::spec::Gpus;
 use crate::toolchain::{NodeTools, Toolchain, ToolchainError};
 
 /// The real node's name.
 pub const NODE: &str = "real-0";
+/// Where device plugins meet the kubelet: a place that Kubernetes fixes for the whole machine.
+pub const DEVICE_PLUGINS: &str = "/var/lib/kubelet/device-plugins";
 /// The user as which the kubelet speaks; the node authorizer lets it do what concerns its own node.
 const USER: &str = "system:node:real-0";
 /// Users beside those of the control plane, with their groups.
@@ -113,6 +116,14 @@ pub(crate) async fn tools(progress: Progress<'_>) -> Result<NodeTools, RealNodeE
     Ok(Toolchain::from_environment()?.build_node(progress).await?)
 }
 
+/// Why there can be no real node here and now, if so.
+pub(crate) fn hindrance() -> Option<RealNodeError> {
+    match missing() {
+        missing if missing.is_empty() => place::hindrance().map(RealNodeError::Place),
+        missing => Some(RealNodeError::Missing(missing)),
+    }
+}
+
 /// Takes the machine's place and sets up what the apiserver needs: its address, and its certificate for the kubelet.
 pub(crate) fn prepare(folder: &Path) -> Result<(), RealNodeError> {
     place::take(folder)?;
@@ -121,7 +132,7 @@ pub(crate) fn prepare(folder: &Path) -> Result<(), RealNodeError> {
 }
 
 /// Starts the node's processes, in the order in which they can be ended from the back.
-pub(crate) async fn start(crew: &mut Crew, tools: &NodeTools) -> Result<(), RealNodeError> {
+pub(crate) async fn start(crew: &mut Crew, tools: &NodeTools, gpus: Option<&Gpus>) -> Result<(), RealNodeError> {
     // Without symbolic links, as the kernel lists mounts and as the clean-up looks for them.
     let folder = crew.folder.canonicalize().unwrap_or_else(|_| crew.folder.clone());
     let containerd = Containerd { tools, folder: &folder };
@@ -131,7 +142,7 @@ pub(crate) async fn start(crew: &mut Crew, tools: &NodeTools) -> Result<(), Real
     containerd.import(&pause)?;
     let [port, health, metrics] = ports::free_ports().map_err(RealNodeError::Ports)?;
     spawn(crew, "kube-proxy", kube_proxy::command(tools, &folder, [health, metrics]))?;
-    spawn(crew, "kubelet", Kubelet { tools, folder: &folder, port }.command()?)
+    spawn(crew, "kubelet", Kubelet { tools, folder: &folder, port, gpus }.command()?)
 }
 
 /// Makes an image known to a running real node. Blocks.

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
+use crate::{Progress, real_node};
+
 /// Why a cluster's description cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SpecError {
@@ -43,6 +45,9 @@ pub struct ClusterSpec {
     /// Whether one real node stands beside them: kubelet, containerd and runc, which need root and some packages.
     #[serde(default)]
     pub real_node: bool,
+    /// Accelerators that the real node is labelled with, if there is one. A device plugin has to bring them.
+    #[serde(default)]
+    pub real_node_gpus: Option<Gpus>,
     /// The folder under which the cluster's own folder `<name>` is made; `.plimsoll` of the checkout when unset.
     #[serde(skip)]
     pub state_root: Option<PathBuf>,
@@ -139,9 +144,35 @@ impl ClusterSpec {
         self
     }
 
+    /// The same cluster with a real node if this machine has all that it needs, and room for it. Else it says why not.
+    pub fn with_real_node_if_possible(self, progress: Progress<'_>) -> Self {
+        if self.real_node {
+            return self;
+        }
+        match real_node::hindrance() {
+            None => self.with_real_node(),
+            Some(hindrance) => {
+                progress(&format!("{hindrance}; going on with fake nodes alone"));
+                self
+            }
+        }
+    }
+
     /// How many nodes there will be.
     pub fn node_count(&self) -> usize {
         self.nodes.iter().map(|group| group.count as usize).sum::<usize>() + usize::from(self.real_node)
+    }
+}
+
+impl Gpus {
+    /// The labels of a node that has them.
+    pub(crate) fn labels(&self) -> [(&'static str, String); 4] {
+        [
+            ("nvidia.com/gpu.present", "true".to_owned()),
+            ("nvidia.com/gpu.product", self.product.clone()),
+            ("nvidia.com/gpu.count", self.count.to_string()),
+            ("nvidia.com/gpu.memory", self.memory_mib.to_string()),
+        ]
     }
 }
 
@@ -207,6 +238,8 @@ mod tests {
         let gpus: u32 = spec.nodes.iter().map(|g| g.count * g.gpus.as_ref().map_or(0, |gpus| gpus.count)).sum();
         assert_eq!((spec.node_count(), gpus), (14, 68));
         assert!(spec.nodes.iter().filter(|g| g.gpus.is_some()).all(|g| g.taints[0].key == "nvidia.com/gpu"));
+        assert_eq!(spec.real_node_gpus.unwrap().product, "NVIDIA-L4");
+        assert!(!spec.real_node, "the demo runs anywhere");
     }
 
     #[test]

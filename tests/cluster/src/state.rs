@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::process::ProcessId;
+use crate::process::{CommandLine, ProcessId};
 
 /// Why the state of a cluster cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +44,7 @@ pub(crate) struct Member {
     pub(crate) name: String,
     #[serde(flatten)]
     pub(crate) process: ProcessId,
+    pub(crate) command: CommandLine,
 }
 
 /// The content of `cluster.json`.
@@ -105,7 +106,8 @@ mod tests {
     fn state() -> State {
         let own = ProcessId::own().unwrap();
         let gone = ProcessId { boot_id: "another boot".to_owned(), ..own };
-        let members = vec![Member { name: "etcd".to_owned(), process: gone }];
+        let command = CommandLine::of(std::process::Command::new("etcd").arg("--version").env("A", "b"));
+        let members = vec![Member { name: "etcd".to_owned(), process: gone, command }];
         State { name: "x".to_owned(), keep_logs: false, apiserver_port: 0, real_node: false, starting: None, members }
     }
 

@@ -9,9 +9,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{Api, LogParams, PostParams};
-use plimsoll_test_cluster::{Cluster, ClusterError, ClusterSpec, Image, REAL_NODE, RealNodeError, Toolchain};
+use plimsoll_test_cluster::{
+    Cluster, ClusterError, ClusterSpec, DEVICE_PLUGINS, Image, REAL_NODE, RealNodeError, Toolchain,
+};
 use serde_json::json;
 
+const SPEC: &str = "
+name: real
+nodes: []
+realNodeGpus: {count: 4, product: NVIDIA-L4, memoryMiB: 23034}
+";
 const HELLO: &str = "localhost/test/hello:1";
 /// Given a word, waits to be ended. Else asks the apiserver's Service for a connection, and says whether it got one.
 const PROGRAM: &str = r#"
@@ -40,17 +47,27 @@ async fn a_real_node_runs_a_pod_and_leaves_nothing_on_the_machine() -> Result<()
     let say = |line: &str| eprintln_in_test(line);
     let tools = Toolchain::ensure(&say).await?;
     let before = Traces::now(root.path());
-    let spec = "name: real\nnodes: []\n".parse::<ClusterSpec>()?.in_folder(root.path()).with_real_node();
-    let cluster = Cluster::up(spec.clone(), &tools, &say).await?;
+    let spec = SPEC.parse::<ClusterSpec>()?.in_folder(root.path()).with_real_node_if_possible(&say);
+    ensure!(spec.real_node, "another cluster has the machine's place");
+    let mut cluster = Cluster::up(spec.clone(), &tools, &say).await?;
 
+    let none = SPEC.parse::<ClusterSpec>()?.with_real_node_if_possible(&say);
+    ensure!(!none.real_node, "the place is free while a cluster has it");
     let second = Cluster::up(spec.named("second")?, &tools, &say).await;
     ensure!(matches!(second, Err(ClusterError::RealNode(RealNodeError::Place(_)))), "two real nodes: {second:?}");
 
     let client = cluster.client().await?;
     let node = Api::<Node>::all(client.clone()).get(REAL_NODE).await?;
-    ensure!(node.metadata.labels.context("no labels")?["plimsoll.dev/real"] == "true");
+    let labels = node.metadata.labels.context("no labels")?;
+    for (key, value) in
+        [("plimsoll.dev/real", "true"), ("nvidia.com/gpu.count", "4"), ("nvidia.com/gpu.memory", "23034")]
+    {
+        ensure!(labels.get(key).is_some_and(|label| label == value), "{key}: {labels:?}");
+    }
+    ensure!(cluster.has_real_node() && cluster.pod_resources_folder().join("kubelet.sock").exists());
+    ensure!(Path::new(DEVICE_PLUGINS).join("kubelet.sock").exists());
     cluster.import_image(Image::new(HELLO).file("hello", compiled(root.path())?).command(["/hello"])).await?;
-    let pods: Api<Pod> = Api::default_namespaced(client);
+    let pods: Api<Pod> = Api::default_namespaced(client.clone());
     pods.create(&PostParams::default(), &pod("hello", &["/hello"])).await?;
     pods.create(&PostParams::default(), &pod("stays", &["/hello", "wait"])).await?;
     let done = eventually(&pods, "hello", |pod| matches!(phase(pod), "Succeeded" | "Failed")).await?;
@@ -59,7 +76,8 @@ async fn a_real_node_runs_a_pod_and_leaves_nothing_on_the_machine() -> Result<()
     ensure!(phase(&done) == "Succeeded", "{:?}", done.status);
 
     // Processes, cgroups, mounts and links of a pod that runs to the very end are there to be taken away.
-    eventually(&pods, "stays", |pod| phase(pod) == "Running").await?;
+    let stays = eventually(&pods, "stays", |pod| phase(pod) == "Running").await?;
+    a_kubelet_that_starts_again_leaves_its_pods_running(&mut cluster, &stays).await?;
     let during = Traces::now(root.path());
     for kind in ["process", "cgroup", "mount", "link", "table", "address", "file"] {
         let new = during.0.difference(&before.0).filter(|line| line.starts_with(kind)).count();
@@ -68,6 +86,26 @@ async fn a_real_node_runs_a_pod_and_leaves_nothing_on_the_machine() -> Result<()
     cluster.down().await?;
     let after = eventually_equal(root.path(), &before).await;
     ensure!(after == before, "left on the machine: {:#?}", after.0.symmetric_difference(&before.0).collect::<Vec<_>>());
+    Ok(())
+}
+
+async fn a_kubelet_that_starts_again_leaves_its_pods_running(cluster: &mut Cluster, before: &Pod) -> Result<()> {
+    let client = cluster.client().await?;
+    ensure!(cluster.start_again("kubelet").is_err(), "it runs");
+    cluster.stop("kubelet")?;
+    ensure!(!cluster.is_running("kubelet"));
+    cluster.start_again("kubelet")?;
+    ensure!(cluster.is_running("kubelet"));
+    // Only a kubelet that speaks to the apiserver and to containerd again runs a new pod.
+    let pods: Api<Pod> = Api::default_namespaced(client.clone());
+    pods.create(&PostParams::default(), &pod("after", &["/hello"])).await?;
+    eventually(&pods, "after", |pod| phase(pod) == "Succeeded").await?;
+    let node = Api::<Node>::all(client).get(REAL_NODE).await?;
+    let conditions = node.status.and_then(|status| status.conditions).context("no conditions")?;
+    ensure!(conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True"), "{conditions:?}");
+    let after = pods.get(before.metadata.name.as_deref().context("no name")?).await?;
+    let containers = |pod: &Pod| pod.status.as_ref().and_then(|status| status.container_statuses.clone());
+    ensure!(containers(&after) == containers(before), "{:?} was {:?}", containers(&after), containers(before));
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::preflight::search_path;
 use super::{ADDRESS, NODE, RealNodeError, USER, containerd, create_folder, write};
 use crate::credentials::{kubeconfig_path, write_private};
+use crate::spec::Gpus;
 use crate::toolchain::NodeTools;
 
 /// Makes the kubelet's command line.
@@ -17,12 +18,14 @@ pub(super) struct Kubelet<'a> {
     pub(super) tools: &'a NodeTools,
     pub(super) folder: &'a Path,
     pub(super) port: u16,
+    /// Accelerators that the node is labelled with.
+    pub(super) gpus: Option<&'a Gpus>,
 }
 
 impl Kubelet<'_> {
     /// Writes its configuration and gives the command that runs it.
     pub(super) fn command(&self) -> Result<Command, RealNodeError> {
-        let root = self.folder.join("kubelet");
+        let root = root(self.folder);
         create_folder(&root)?;
         let configuration = self.folder.join("kubelet.yaml");
         write(&configuration, format!("{:#}\n", self.configuration(&root)).as_bytes())?;
@@ -32,8 +35,13 @@ impl Kubelet<'_> {
         c.arg("--kubeconfig").arg(kubeconfig_path(self.folder, USER));
         c.arg("--root-dir").arg(&root).arg("--cert-dir").arg(root.join("pki"));
         c.args(["--hostname-override", NODE, "--node-ip", ADDRESS]);
-        c.args(["--node-labels", "plimsoll.dev/real=true"]);
+        c.args(["--node-labels", &self.labels()]);
         Ok(c)
+    }
+
+    fn labels(&self) -> String {
+        let gpus = self.gpus.into_iter().flat_map(Gpus::labels).map(|(key, value)| format!(",{key}={value}"));
+        gpus.fold("plimsoll.dev/real=true".to_owned(), |all, label| all + &label)
     }
 
     fn configuration(&self, root: &Path) -> serde_json::Value {
@@ -70,6 +78,16 @@ impl Kubelet<'_> {
             },
         })
     }
+}
+
+/// Its folder: pods' volumes, and the sockets that it serves.
+fn root(folder: &Path) -> PathBuf {
+    folder.join("kubelet")
+}
+
+/// The folder of the socket at which it tells who holds which device.
+pub(crate) fn pod_resources(folder: &Path) -> PathBuf {
+    root(folder).join("pod-resources")
 }
 
 /// Certificate and key by which the apiserver shows itself to the kubelet.

@@ -3,8 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::RUN;
 use super::clean_up::{CleanUp, CleanUpError, clean_up};
+use super::{DEVICE_PLUGINS, RUN};
 use crate::state::State;
 
 /// Why the place was not taken.
@@ -25,8 +25,14 @@ pub enum PlaceError {
 }
 
 /// What a kubelet of any origin has open, at the place that Kubernetes fixes.
-const KUBELETS_OWN: [&str; 3] =
-    ["/var/lib/kubelet/device-plugins", "/sys/fs/cgroup/kubepods", "/sys/fs/cgroup/memory/kubepods"];
+const KUBELETS_OWN: [&str; 3] = [DEVICE_PLUGINS, "/sys/fs/cgroup/kubepods", "/sys/fs/cgroup/memory/kubepods"];
+
+/// Why the place cannot be taken now, if so. Changes nothing.
+pub(super) fn hindrance() -> Option<PlaceError> {
+    let run = Path::new(RUN);
+    let free = if run.exists() { dead_owner(run).map(drop) } else { other_kubelet() };
+    free.err()
+}
 
 /// Takes the place for the cluster in the folder, and writes the script that gives it back.
 pub(super) fn take(folder: &Path) -> Result<(), PlaceError> {
@@ -40,9 +46,7 @@ pub(super) fn take(folder: &Path) -> Result<(), PlaceError> {
     }
     let taken = std::fs::write(owner_file(run), folder.as_os_str().as_encoded_bytes());
     let result = taken.map_err(PlaceError::Folder).and_then(|()| {
-        if let Some(path) = KUBELETS_OWN.iter().map(Path::new).find(|path| path.exists()) {
-            return Err(PlaceError::OtherKubelet(path.to_owned()));
-        }
+        other_kubelet()?;
         Ok(CleanUp::of_this_machine(folder)?.write()?)
     });
     if result.is_err() {
@@ -54,15 +58,28 @@ pub(super) fn take(folder: &Path) -> Result<(), PlaceError> {
 
 /// Cleans up after a cluster that ended without doing so.
 fn evict_the_dead(run: &Path) -> Result<(), PlaceError> {
-    let owner = std::fs::read_to_string(owner_file(run)).map_err(PlaceError::Folder)?;
-    let owner = PathBuf::from(owner);
-    if State::load(&owner).is_ok_and(|state| state.is_alive()) {
-        return Err(PlaceError::Taken(owner));
-    }
+    let owner = dead_owner(run)?;
     clean_up(&owner)?;
     match run.exists() {
         true => give_back_unused(run).map_err(|_| PlaceError::Taken(owner)),
         false => Ok(()),
+    }
+}
+
+/// The folder of the cluster that has the place and runs no more.
+fn dead_owner(run: &Path) -> Result<PathBuf, PlaceError> {
+    let owner = std::fs::read_to_string(owner_file(run)).map_err(PlaceError::Folder)?;
+    let owner = PathBuf::from(owner);
+    match State::load(&owner).is_ok_and(|state| state.is_alive()) {
+        true => Err(PlaceError::Taken(owner)),
+        false => Ok(owner),
+    }
+}
+
+fn other_kubelet() -> Result<(), PlaceError> {
+    match KUBELETS_OWN.iter().map(Path::new).find(|path| path.exists()) {
+        Some(path) => Err(PlaceError::OtherKubelet(path.to_owned())),
+        None => Ok(()),
     }
 }
 
