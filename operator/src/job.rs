@@ -10,6 +10,7 @@ pub mod build;
 pub mod dereference;
 pub mod gang;
 pub mod happened;
+pub mod hosts;
 pub mod memory;
 pub mod owned;
 pub mod rendezvous;
@@ -36,6 +37,7 @@ use plimsoll_scheduling::{Action, JobKey, Reason, WaitNumbers};
 use self::dereference::Dereferenced;
 use self::gang::Gang;
 use self::happened::{Seen, happened};
+use self::hosts::Hosts;
 use self::memory::natural;
 use self::size::Sized;
 use self::standing::Obstacle;
@@ -92,6 +94,8 @@ pub struct Turn {
     pub uid: String,
     /// Its pods.
     pub gang: Gang,
+    /// The nodes of the revision that its status remembers.
+    pub hosts: Hosts,
     /// Its specification, checked, or what is wrong with it.
     pub validated: Result<Validated, String>,
     /// How patient it is.
@@ -153,6 +157,7 @@ impl Turn {
         };
         let trainer = validated.as_ref().ok().map(|valid| valid.template.trainer_container.as_str());
         let gang = Gang::read(&pods, was.revision, trainer, &nodes);
+        let hosts = status.allocation.as_ref().map(|held| Hosts::of(world, &held.nodes)).unwrap_or_default();
         let obstacle = Obstacle {
             invalid: validated.as_ref().err().cloned(),
             rejected: known.trial_refused.clone(),
@@ -168,6 +173,7 @@ impl Turn {
             key,
             uid,
             gang,
+            hosts,
             validated,
             policy,
             was,
@@ -205,6 +211,7 @@ impl Turn {
             suspend: self.job.spec.suspend,
             rejected: self.known.pod_refused.clone(),
             taken: self.known.taken.clone(),
+            cordoned: self.hosts.cordoned(),
             checkpoint_written: self.known.checkpoint_written,
         };
         for event in happened(&seen) {

@@ -71,19 +71,21 @@ fn status(old: PodStatus, ours: bool) -> PodStatus {
         reason: old.reason,
         message: old.message.filter(|_| ours),
         conditions: old.conditions.filter(|_| ours),
-        container_statuses: old.container_statuses.map(|list| list.into_iter().map(container_status).collect()),
+        container_statuses: old
+            .container_statuses
+            .map(|list| list.into_iter().map(|c| container_status(c, ours)).collect()),
         init_container_statuses: old
             .init_container_statuses
-            .map(|list| list.into_iter().map(container_status).collect()),
+            .map(|list| list.into_iter().map(|c| container_status(c, ours)).collect()),
         ..PodStatus::default()
     }
 }
 
-fn container_status(old: ContainerStatus) -> ContainerStatus {
+fn container_status(old: ContainerStatus, ours: bool) -> ContainerStatus {
     let state = old.state.map(|state| ContainerState {
         running: state.running.map(|running| ContainerStateRunning { started_at: running.started_at }),
         terminated: state.terminated,
-        waiting: None,
+        waiting: state.waiting.filter(|_| ours),
     });
     ContainerStatus {
         name: old.name,

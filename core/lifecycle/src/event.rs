@@ -24,7 +24,17 @@ pub enum Event {
         message: String,
     },
     /// Time has passed.
-    Tick,
+    Tick {
+        /// What keeps a pod of the revision from running, as far as it is known.
+        held_up: Option<String>,
+    },
+    /// A node of the revision takes no pods any more: somebody wants it empty.
+    NodeCordoned {
+        /// Which revision.
+        revision: u32,
+        /// Which node.
+        message: String,
+    },
     /// The apiserver refused a pod of the revision.
     PodsRejected {
         /// Which revision.
@@ -80,9 +90,10 @@ impl Event {
             | Self::SuspendAsked
             | Self::ResumeAsked
             | Self::GiveUp { .. }
-            | Self::Tick => None,
+            | Self::Tick { .. } => None,
             Self::PodsRejected { revision, .. }
             | Self::NodeTaken { revision, .. }
+            | Self::NodeCordoned { revision, .. }
             | Self::AllPodsBound { revision }
             | Self::AllPodsRunning { revision }
             | Self::CheckpointWritten { revision }

@@ -72,6 +72,8 @@ pub enum EventReason {
     NodeTaken,
     /// A node refused one of its pods.
     RefusedByNode,
+    /// It leaves a node that somebody wants empty.
+    NodeCordoned,
     /// The program ended well.
     Completed,
     /// It was given up.
@@ -93,6 +95,7 @@ impl EventReason {
             Self::TakenBack => "TakenBack",
             Self::NodeTaken => "NodeTaken",
             Self::RefusedByNode => "RefusedByNode",
+            Self::NodeCordoned => "NodeCordoned",
             Self::Completed => "Completed",
             Self::Failed => "Failed",
         }
@@ -103,9 +106,8 @@ impl EventReason {
         match self {
             Self::OutOfMemory | Self::Disrupted | Self::ProgramFailed | Self::Failed => true,
             Self::TakenBack | Self::NodeTaken | Self::RefusedByNode => true,
-            Self::Committed | Self::Running | Self::Moving | Self::Suspending | Self::Resumed | Self::Completed => {
-                false
-            }
+            Self::Committed | Self::Running | Self::Moving | Self::NodeCordoned => false,
+            Self::Suspending | Self::Resumed | Self::Completed => false,
         }
     }
 }

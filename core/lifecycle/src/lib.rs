@@ -5,12 +5,13 @@
 //!   Waiting ────────────────▶ Committed ─────────▶ Starting ─────────────────▶ Running
 //!    ▲   ▲                      ▲  │                  │                          │
 //!    │   │ ResumeAsked          │  │ BindTimeout      │ StartTimeout             │ MoveDecided, SuspendAsked,
-//!    │   │                      │  │ PodsRejected,    │ NodeTaken                │ TrainersEnded
-//!    │  Suspended ◀──┐          │  ▼ NodeTaken        ▼                          ▼
+//!    │   │                      │  │ PodsRejected,    │ NodeTaken,               │ NodeCordoned,
+//!    │   │                      │  │ NodeTaken,       │ NodeCordoned             │ TrainersEnded
+//!    │  Suspended ◀──┐          │  ▼ NodeCordoned     ▼                          ▼
 //!    │               └──────────┼──────────────── Stopping ◀─────────────────────┘
 //!    │                 suspend  │ move (next         │
 //!    └──────────────────────────┴── revision) ───────┤ PodsGone
-//!      failure, disruption                           ├──▶ Complete
+//!      failure, disruption, cordon                   ├──▶ Complete
 //!                                                    └──▶ Failed
 //! ```
 //!

@@ -20,6 +20,11 @@ pub enum Outcome {
     },
     /// The cluster took the pod away.
     Disrupted,
+    /// An init container failed, so that the trainer never ran.
+    InitFailed {
+        /// Which one, its exit code and its last words.
+        message: String,
+    },
     /// The program failed.
     Failed {
         /// Its exit code.
@@ -40,7 +45,7 @@ pub struct ContainerEnd<'a> {
     pub reason: &'a str,
     /// `terminated.message`: the termination message, or the end of the log.
     pub message: &'a str,
-    /// The pod has the condition DisruptionTarget, or was evicted or preempted.
+    /// The cluster was taking the pod away when it ended.
     pub disrupted: bool,
 }
 
@@ -57,13 +62,14 @@ const HOST_TEXT: &str = "DefaultCPUAllocator: ";
 impl Outcome {
     /// Reads the end of a trainer container.
     ///
-    /// The exit code goes first: a program that ended well had enough of everything. Then the kernel's word
-    /// (`OOMKilled`, host memory), which is surer than any text; then what the program says; then the cluster's word,
-    /// since a program that is being evicted ends badly for no fault of its own.
+    /// The exit code goes first: a program that ended well had enough of everything. But one that was told to end may
+    /// exit with 0 once it has saved, and is not done. Then the kernel's word (`OOMKilled`, host memory), which is surer
+    /// than any text; then what the program says; then the cluster's word, since a program that is being evicted ends
+    /// badly for no fault of its own.
     pub fn of(end: &ContainerEnd<'_>) -> Self {
         let ContainerEnd { exit_code, reason, message, disrupted } = *end;
         if exit_code == 0 {
-            return Self::Succeeded;
+            return if disrupted { Self::Disrupted } else { Self::Succeeded };
         }
         if reason == "OOMKilled" {
             return Self::HostOutOfMemory;
@@ -84,6 +90,14 @@ impl Outcome {
     pub fn refused_by_node(reason: &str, message: &str) -> Self {
         let message = if message.trim().is_empty() { reason.to_owned() } else { format!("{reason}: {message}") };
         Self::RefusedByNode { message: last_words(&message) }
+    }
+
+    /// The end of a pod whose init container failed.
+    pub fn init_failed(container: &str, end: &ContainerEnd<'_>) -> Self {
+        let words = if end.message.trim().is_empty() { end.reason } else { end.message };
+        let message = format!("init container {container} failed with exit code {}", end.exit_code);
+        let message = if words.is_empty() { message } else { format!("{message}: {}", last_words(words)) };
+        Self::InitFailed { message }
     }
 
     /// Memory of either kind ran out.
@@ -154,6 +168,25 @@ mod tests {
     #[test]
     fn a_program_that_ended_well_had_enough() {
         assert_eq!(Outcome::of(&end(0, "Completed", "recovered from CUDA out of memory")), Outcome::Succeeded);
+    }
+
+    #[test]
+    fn a_program_that_saved_because_it_was_told_to_end_is_not_done() {
+        let told = ContainerEnd { disrupted: true, ..end(0, "Completed", "") };
+        assert_eq!(Outcome::of(&told), Outcome::Disrupted);
+    }
+
+    #[test]
+    fn an_init_container_that_fails_is_named_with_its_exit_and_its_last_words() {
+        let failed = Outcome::init_failed("fetch", &end(2, "Error", "no such bucket\n"));
+        let message = "init container fetch failed with exit code 2: no such bucket".to_owned();
+        assert_eq!(failed, Outcome::InitFailed { message });
+        assert!(failed < Outcome::of(&end(1, "Error", "rendezvous timed out")) && failed > Outcome::Disrupted);
+        let silent = Outcome::init_failed("fetch", &end(137, "OOMKilled", ""));
+        assert_eq!(
+            silent,
+            Outcome::InitFailed { message: "init container fetch failed with exit code 137: OOMKilled".into() }
+        );
     }
 
     #[test]

@@ -107,10 +107,26 @@ pub enum StopCause {
         /// What it left behind, shortened.
         message: String,
     },
+    /// An init container failed.
+    InitFailed {
+        /// Which one, its exit code and its last words.
+        message: String,
+    },
+    /// Somebody wants one of its nodes empty.
+    NodeCordoned {
+        /// Which node.
+        message: String,
+    },
     /// Not all pods were bound in time.
-    BindTimeout,
+    BindTimeout {
+        /// What kept one of them, as far as that is known.
+        message: String,
+    },
     /// Not all containers started in time.
-    StartTimeout,
+    StartTimeout {
+        /// What kept one of them, as far as that is known.
+        message: String,
+    },
     /// The apiserver refused a pod.
     PodsRejected {
         /// Its sentence.
@@ -151,13 +167,18 @@ impl StopCause {
             Self::ProgramFailed { exit_code, message } => {
                 format!("the program failed with exit code {exit_code}: {message}")
             }
-            Self::BindTimeout => "not all of its pods were bound in time".into(),
-            Self::StartTimeout => "not all of its containers started in time".into(),
+            Self::BindTimeout { message } => because("not all of its pods were bound in time", message),
+            Self::StartTimeout { message } => because("not all of its containers started in time", message),
             Self::PodsRejected { message } => format!("the apiserver refused a pod: {message}"),
             Self::RefusedByNode { message } => format!("its node refused a pod: {message}"),
+            Self::InitFailed { message } | Self::NodeCordoned { message } => message.clone(),
             Self::NodeTaken { message } | Self::GiveUp { message, .. } => message.clone(),
         }
     }
+}
+
+fn because(what: &str, message: &str) -> String {
+    if message.is_empty() { what.to_owned() } else { format!("{what}: {message}") }
 }
 
 /// Why a job was given up.

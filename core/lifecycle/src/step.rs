@@ -57,10 +57,10 @@ impl Turn<'_> {
     /// `PodsGone` is not listened to: a revision that was just written has no pods yet.
     fn committed(&mut self, event: Event, since: Timestamp) {
         match event {
-            Event::Tick if after(since, self.policy.bind_timeout_seconds) <= self.now => {
-                self.end(StopCause::BindTimeout);
+            Event::Tick { held_up } if after(since, self.policy.bind_timeout_seconds) <= self.now => {
+                self.end(StopCause::BindTimeout { message: held_up.unwrap_or_default() });
             }
-            Event::Tick => self.create_pods(),
+            Event::Tick { .. } => self.create_pods(),
             Event::PodsRejected { message, .. } => self.end(StopCause::PodsRejected { message }),
             Event::NodeTaken { message, .. } => self.end(StopCause::NodeTaken { message }),
             Event::AllPodsBound { .. } => self.state.phase = Phase::Starting { since: self.now },
@@ -71,8 +71,8 @@ impl Turn<'_> {
 
     fn starting(&mut self, event: Event, since: Timestamp) {
         match event {
-            Event::Tick if after(since, self.policy.start_timeout_seconds) <= self.now => {
-                self.end(StopCause::StartTimeout);
+            Event::Tick { held_up } if after(since, self.policy.start_timeout_seconds) <= self.now => {
+                self.end(StopCause::StartTimeout { message: held_up.unwrap_or_default() });
             }
             Event::NodeTaken { message, .. } => self.end(StopCause::NodeTaken { message }),
             event => self.live(event),
@@ -89,6 +89,10 @@ impl Turn<'_> {
                 self.report(EventReason::Suspending, "is suspended by its user".into());
                 self.stop_with_checkpoint(StopCause::Suspend);
             }
+            Event::NodeCordoned { message, .. } => {
+                self.report(EventReason::NodeCordoned, message.clone());
+                self.stop_with_checkpoint(StopCause::NodeCordoned { message });
+            }
             Event::AllPodsRunning { .. } => {}
             event => self.live(event),
         }
@@ -104,6 +108,10 @@ impl Turn<'_> {
             Event::SuspendAsked => {
                 self.report(EventReason::Suspending, "is suspended by its user before it ran".into());
                 self.delete_pods(StopCause::Suspend);
+            }
+            Event::NodeCordoned { message, .. } => {
+                self.report(EventReason::NodeCordoned, message.clone());
+                self.delete_pods(StopCause::NodeCordoned { message });
             }
             Event::GiveUp { reason, message } => self.delete_pods(StopCause::GiveUp { reason, message }),
             Event::TrainersEnded { pods, outcomes, .. } => {
@@ -127,7 +135,7 @@ impl Turn<'_> {
             Event::GiveUp { reason, message } if !matches!(why, StopCause::Succeeded | StopCause::GiveUp { .. }) => {
                 self.delete_pods(StopCause::GiveUp { reason, message });
             }
-            Event::SuspendAsked if why == StopCause::Move => {
+            Event::SuspendAsked if matches!(why, StopCause::Move | StopCause::NodeCordoned { .. }) => {
                 self.state.phase = Phase::Stopping { why: StopCause::Suspend, since, checkpoint_until };
             }
             Event::CheckpointWritten { .. } if checkpoint_until.is_some() => self.delete_pods(why),
@@ -135,6 +143,10 @@ impl Turn<'_> {
                 match self.judge(pods, &outcomes) {
                     // A job that its user suspended stays suspended, however its program took that.
                     Some(cause) if why == StopCause::Suspend && cause != StopCause::Succeeded => self.delete_pods(why),
+                    // The eviction that the cordon had announced.
+                    Some(StopCause::Disrupted) if matches!(why, StopCause::NodeCordoned { .. }) => {
+                        self.delete_pods(why)
+                    }
                     Some(cause) => self.end(cause),
                     None => {}
                 }
@@ -149,7 +161,7 @@ impl Turn<'_> {
                     self.end(cause);
                 }
             }
-            Event::Tick => match checkpoint_until {
+            Event::Tick { .. } => match checkpoint_until {
                 Some(until) if self.now < until => {
                     self.intents.push(Intent::AskCheckpoint { revision: self.state.revision });
                 }
@@ -189,6 +201,7 @@ impl Turn<'_> {
             Outcome::HostOutOfMemory => Some(StopCause::HostOutOfMemory),
             Outcome::RefusedByNode { message } => Some(StopCause::RefusedByNode { message }),
             Outcome::Disrupted => Some(StopCause::Disrupted),
+            Outcome::InitFailed { message } => Some(StopCause::InitFailed { message }),
             Outcome::Failed { exit_code, message } => Some(StopCause::ProgramFailed { exit_code, message }),
             Outcome::Succeeded if outcomes.len() >= pods as usize => Some(StopCause::Succeeded),
             Outcome::Succeeded => None,
@@ -200,16 +213,17 @@ impl Turn<'_> {
         self.forget_failures_after_a_steady_run();
         let (failures, setbacks, event) = match &why {
             StopCause::DeviceOutOfMemory => (0, 1, EventReason::OutOfMemory),
-            StopCause::BindTimeout | StopCause::PodsRejected { .. } => (0, 1, EventReason::TakenBack),
+            StopCause::BindTimeout { .. } | StopCause::PodsRejected { .. } => (0, 1, EventReason::TakenBack),
             StopCause::NodeTaken { .. } => (0, 1, EventReason::NodeTaken),
             StopCause::RefusedByNode { .. } => (0, 1, EventReason::RefusedByNode),
             StopCause::HostOutOfMemory => (1, 0, EventReason::OutOfMemory),
-            StopCause::StartTimeout | StopCause::ProgramFailed { .. } => (1, 0, EventReason::ProgramFailed),
+            StopCause::StartTimeout { .. } | StopCause::InitFailed { .. } | StopCause::ProgramFailed { .. } => {
+                (1, 0, EventReason::ProgramFailed)
+            }
             StopCause::Disrupted => (0, 0, EventReason::Disrupted),
             // Reported where they begin, or where the job ends.
-            StopCause::Move | StopCause::Suspend | StopCause::Succeeded | StopCause::GiveUp { .. } => {
-                return self.delete_pods(why);
-            }
+            StopCause::Move | StopCause::Suspend | StopCause::NodeCordoned { .. } => return self.delete_pods(why),
+            StopCause::Succeeded | StopCause::GiveUp { .. } => return self.delete_pods(why),
         };
         self.state.failures = self.state.failures.saturating_add(failures);
         self.state.setbacks = self.state.setbacks.saturating_add(setbacks);
@@ -232,14 +246,17 @@ impl Turn<'_> {
                 return self.report(EventReason::Completed, "the program ended well in all pods".into());
             }
             StopCause::GiveUp { reason, message } => return self.fail(*reason, message.clone()),
-            StopCause::Disrupted => 0,
+            StopCause::Disrupted | StopCause::NodeCordoned { .. } => 0,
             // The next size is another one, so the first time there is nothing to wait for.
             StopCause::DeviceOutOfMemory => self.policy.backoff_seconds(setbacks.saturating_sub(1)),
-            StopCause::BindTimeout
+            StopCause::BindTimeout { .. }
             | StopCause::PodsRejected { .. }
             | StopCause::NodeTaken { .. }
             | StopCause::RefusedByNode { .. } => self.policy.backoff_seconds(setbacks),
-            StopCause::HostOutOfMemory | StopCause::StartTimeout | StopCause::ProgramFailed { .. } => {
+            StopCause::HostOutOfMemory
+            | StopCause::StartTimeout { .. }
+            | StopCause::InitFailed { .. }
+            | StopCause::ProgramFailed { .. } => {
                 let most = self.policy.max_failures;
                 if failures > most {
                     let message = format!("{failures} failures in a row where {most} are allowed: {}", why.sentence());

@@ -12,6 +12,7 @@ fn outcomes() -> impl Strategy<Value = Outcome> {
         Just(Outcome::HostOutOfMemory),
         Just(Outcome::Disrupted),
         Just(Outcome::RefusedByNode { message: "OutOfnvidia.com/gpu".into() }),
+        Just(Outcome::InitFailed { message: "init container fetch failed with exit code 2".into() }),
         Just(Outcome::Failed { exit_code: 1, message: "boom".into() }),
         Just(Outcome::Succeeded),
     ]
@@ -24,12 +25,13 @@ fn events() -> impl Strategy<Value = (Event, u32, u64)> {
         1 => Just(Event::MoveDecided { message: "why".into() }),
         1 => Just(Event::SuspendAsked),
         1 => Just(Event::ResumeAsked),
-        3 => Just(Event::Tick),
+        3 => Just(Event::Tick { held_up: None }),
         2 => Just(Event::AllPodsBound { revision: 0 }),
         3 => Just(Event::AllPodsRunning { revision: 0 }),
         1 => Just(Event::CheckpointWritten { revision: 0 }),
         1 => Just(Event::PodsRejected { revision: 0, message: "no".into() }),
         1 => Just(Event::NodeTaken { revision: 0, message: "n1 is held by a/b".into() }),
+        1 => Just(Event::NodeCordoned { revision: 0, message: "n1 is cordoned".into() }),
         3 => Just(Event::PodsGone { revision: 0 }),
         3 => prop::collection::vec(outcomes(), 0..3)
             .prop_map(|outcomes| Event::TrainersEnded { revision: 0, pods: 2, outcomes }),
@@ -60,6 +62,7 @@ fn about(event: Event, live: u32, offset: u32) -> Event {
         Event::CheckpointWritten { .. } => Event::CheckpointWritten { revision },
         Event::PodsRejected { message, .. } => Event::PodsRejected { revision, message },
         Event::NodeTaken { message, .. } => Event::NodeTaken { revision, message },
+        Event::NodeCordoned { message, .. } => Event::NodeCordoned { revision, message },
         Event::PodsGone { .. } => Event::PodsGone { revision },
         Event::TrainersEnded { pods, outcomes, .. } => Event::TrainersEnded { revision, pods, outcomes },
         other => other,
@@ -130,7 +133,7 @@ proptest! {
             }
             // What the cluster did is no failure of the program.
             let innocent = match &event {
-                Event::NodeTaken { .. } => true,
+                Event::NodeTaken { .. } | Event::NodeCordoned { .. } => true,
                 Event::TrainersEnded { outcomes, .. } => {
                     outcomes.iter().min().is_some_and(|worst| matches!(worst, Outcome::RefusedByNode { .. }))
                 }

@@ -61,6 +61,9 @@ impl Life {
     }
 }
 
+/// Time passes, and nothing is known to be held up.
+const TICK: Event = Event::Tick { held_up: None };
+
 fn failed() -> Outcome {
     Outcome::Failed { exit_code: 1, message: "NCCL error".into() }
 }
@@ -214,12 +217,12 @@ fn a_move_asks_for_a_checkpoint_ends_the_revision_and_starts_the_next_at_once() 
     let mut life = Life::running(Policy { checkpoint, ..Policy::default() });
     let decided = Event::MoveDecided { message: "8 to 6".into() };
     assert_eq!(life.on(decided), [Intent::AskCheckpoint { revision: 1 }]);
-    assert_eq!(life.on(Event::Tick), [Intent::AskCheckpoint { revision: 1 }], "a crash loses nothing");
+    assert_eq!(life.on(TICK), [Intent::AskCheckpoint { revision: 1 }], "a crash loses nothing");
     assert!(life.on(Event::CheckpointWritten { revision: 0 }).is_empty(), "an older revision's word");
     let deletion = Intent::DeletePods { revision: 1, grace_seconds: 40 };
     assert_eq!(life.on(Event::CheckpointWritten { revision: 1 }), std::slice::from_ref(&deletion));
     assert!(life.end(vec![failed(), Outcome::Succeeded]).is_empty(), "answers to the signal");
-    assert_eq!(life.on(Event::Tick), [deletion]);
+    assert_eq!(life.on(TICK), [deletion]);
     assert_eq!(life.gone(), [Intent::CreatePods { revision: 2 }]);
     assert!(matches!(life.state.phase, Phase::Committed { .. }));
 }
@@ -230,7 +233,7 @@ fn a_checkpoint_that_does_not_come_is_not_waited_for_forever() {
     let mut life = Life::running(Policy { checkpoint, ..Policy::default() });
     life.on(Event::SuspendAsked);
     life.wait(40);
-    assert_eq!(life.on(Event::Tick), [Intent::DeletePods { revision: 1, grace_seconds: 40 }]);
+    assert_eq!(life.on(TICK), [Intent::DeletePods { revision: 1, grace_seconds: 40 }]);
     life.gone();
     assert_eq!(life.state.phase, Phase::Suspended);
     life.on(Event::ResumeAsked);
@@ -262,9 +265,9 @@ fn what_is_not_bound_in_time_is_taken_back_whole_without_counting() {
     let mut life = Life::new(Policy::default());
     life.on(Event::StartDecided);
     assert!(life.gone().is_empty(), "a revision that was just written has no pods yet");
-    assert_eq!(life.on(Event::Tick), [Intent::CreatePods { revision: 1 }], "a crash loses nothing");
+    assert_eq!(life.on(TICK), [Intent::CreatePods { revision: 1 }], "a crash loses nothing");
     life.wait(300);
-    assert_eq!(life.on(Event::Tick), [delete(1)]);
+    assert_eq!(life.on(TICK), [delete(1)]);
     life.gone();
     assert_eq!((life.state.failures, life.backoff()), (0, Some(10)));
 }
@@ -285,9 +288,9 @@ fn what_does_not_start_in_time_is_a_failure() {
     life.on(Event::StartDecided);
     life.on(Event::AllPodsBound { revision: 1 });
     life.wait(3599);
-    assert!(life.on(Event::Tick).is_empty(), "pulling an image takes its time");
+    assert!(life.on(TICK).is_empty(), "pulling an image takes its time");
     life.wait(1);
-    assert_eq!(life.on(Event::Tick), [delete(1)]);
+    assert_eq!(life.on(TICK), [delete(1)]);
     life.gone();
     assert_eq!((life.state.failures, life.backoff()), (1, Some(10)));
 }
@@ -304,4 +307,73 @@ fn an_exhausted_menu_fails_a_job_that_waits() {
     life.state = state;
     assert!(life.state.phase.is_final());
     assert_eq!(intents, [Intent::ReportEvent { reason: EventReason::Failed, message: "no size fits 16 GiB".into() }]);
+}
+
+#[test]
+fn what_held_it_up_when_its_time_was_over_is_the_reason_of_its_end() {
+    let mut life = Life::new(Policy { max_failures: 0, ..Policy::default() });
+    life.on(Event::StartDecided);
+    life.on(Event::AllPodsBound { revision: 1 });
+    life.wait(3600);
+    life.on(Event::Tick { held_up: Some("llm-r1-0: container train waits: ImagePullBackOff".into()) });
+    life.gone();
+    let Phase::Failed { reason: FailureReason::TooManyFailures, message } = &life.state.phase else {
+        unreachable!("{:?}", life.state)
+    };
+    let end = "not all of its containers started in time: llm-r1-0: container train waits: ImagePullBackOff";
+    assert!(message.ends_with(end), "{message}");
+    let silent = StopCause::BindTimeout { message: String::new() };
+    assert_eq!(silent.sentence(), "not all of its pods were bound in time");
+}
+
+#[test]
+fn an_init_container_that_fails_is_a_failure_that_names_it() {
+    let mut life = Life::new(Policy { max_failures: 0, ..Policy::default() });
+    life.on(Event::StartDecided);
+    life.on(Event::AllPodsBound { revision: 1 });
+    let message = "init container fetch failed with exit code 2: no such bucket".to_owned();
+    assert_eq!(life.end(vec![failed(), Outcome::InitFailed { message }]), [delete(1)]);
+    life.gone();
+    let Phase::Failed { message, .. } = &life.state.phase else { unreachable!("{:?}", life.state) };
+    let end = "1 failures in a row where 0 are allowed: init container fetch failed with exit code 2: no such bucket";
+    assert_eq!(message, end);
+}
+
+fn cordoned() -> Event {
+    Event::NodeCordoned { revision: 1, message: "n1 is cordoned".into() }
+}
+
+#[test]
+fn a_cordon_saves_the_state_and_lets_the_node_go_without_counting_or_waiting() {
+    let checkpoint = Checkpoint::OnRequest { seconds: 5 };
+    let mut life = Life::running(Policy { checkpoint, max_failures: 0, ..Policy::default() });
+    assert_eq!(life.on(cordoned()), [Intent::AskCheckpoint { revision: 1 }]);
+    assert!(life.on(cordoned()).is_empty(), "said once");
+    let deletion = Intent::DeletePods { revision: 1, grace_seconds: 40 };
+    assert_eq!(life.on(Event::CheckpointWritten { revision: 1 }), [deletion]);
+    life.gone();
+    assert_eq!((life.state.failures, life.state.setbacks, life.backoff()), (0, 0, None));
+    life.start();
+    assert_eq!(life.state.revision, 2);
+}
+
+#[test]
+fn an_eviction_that_overtakes_the_checkpoint_is_the_same_departure() {
+    let checkpoint = Checkpoint::OnRequest { seconds: 5 };
+    let mut life = Life::running(Policy { checkpoint, ..Policy::default() });
+    life.on(cordoned());
+    life.end(vec![Outcome::Disrupted]);
+    life.gone();
+    let after = StopCause::NodeCordoned { message: "n1 is cordoned".into() };
+    assert_eq!(life.state.phase, Phase::Waiting { not_before: None, after: Some(after) });
+}
+
+#[test]
+fn a_revision_that_does_not_run_yet_leaves_a_cordoned_node_at_once() {
+    let mut life = Life::new(Policy { checkpoint: Checkpoint::OnRequest { seconds: 5 }, ..Policy::default() });
+    life.on(Event::StartDecided);
+    assert_eq!(life.on(cordoned()), [Intent::DeletePods { revision: 1, grace_seconds: 40 }], "it has nothing to save");
+    life.on(Event::SuspendAsked);
+    life.gone();
+    assert_eq!(life.state.phase, Phase::Suspended);
 }

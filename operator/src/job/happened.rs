@@ -21,6 +21,8 @@ pub struct Seen<'a> {
     pub rejected: Option<(u32, String)>,
     /// Somebody else holds devices of this revision.
     pub taken: Option<String>,
+    /// A node of this revision is cordoned.
+    pub cordoned: Option<String>,
     /// A checkpoint that was asked for is complete.
     pub checkpoint_written: bool,
 }
@@ -49,8 +51,13 @@ pub fn happened(seen: &Seen<'_>) -> Vec<Event> {
     if !outcomes.is_empty() {
         events.push(Event::TrainersEnded { revision, pods: seen.pods, outcomes });
     }
+    // After the ends: a program that has ended leaves its nodes anyway.
+    if let Some(message) = seen.cordoned.clone() {
+        events.push(Event::NodeCordoned { revision, message });
+    }
     // Before PodsGone: a clock that has run out must not be heard after a revision that is new.
-    events.push(Event::Tick);
+    let held_up = seen.gang.held_up().map(|(pod, hold_up)| format!("{pod}: {}", hold_up.message()));
+    events.push(Event::Tick { held_up });
     if seen.gang.is_gone() && !seen.unseen {
         events.push(Event::PodsGone { revision });
     }
@@ -81,6 +88,7 @@ mod tests {
             revision: 1,
             bound: true,
             started: true,
+            hold_up: None,
             is_final: outcome.is_some(),
             outcome,
             deleting: false,
@@ -98,6 +106,7 @@ mod tests {
             suspend: false,
             rejected: None,
             taken: None,
+            cordoned: None,
             checkpoint_written: false,
         };
         let (policy, now) = (Policy::default(), Timestamp::UNIX_EPOCH);

@@ -124,8 +124,10 @@ impl Words {
             "HostOutOfMemory" => StopCause::HostOutOfMemory,
             "Disrupted" => StopCause::Disrupted,
             "ProgramFailed" => StopCause::ProgramFailed { exit_code, message },
-            "BindTimeout" => StopCause::BindTimeout,
-            "StartTimeout" => StopCause::StartTimeout,
+            "InitFailed" => StopCause::InitFailed { message },
+            "NodeCordoned" => StopCause::NodeCordoned { message },
+            "BindTimeout" => StopCause::BindTimeout { message },
+            "StartTimeout" => StopCause::StartTimeout { message },
             "PodsRejected" => StopCause::PodsRejected { message },
             "NodeTaken" => StopCause::NodeTaken { message },
             "RefusedByNode" => StopCause::RefusedByNode { message },
@@ -145,8 +147,10 @@ pub fn cause_word(cause: &StopCause) -> &'static str {
         StopCause::HostOutOfMemory => "HostOutOfMemory",
         StopCause::Disrupted => "Disrupted",
         StopCause::ProgramFailed { .. } => "ProgramFailed",
-        StopCause::BindTimeout => "BindTimeout",
-        StopCause::StartTimeout => "StartTimeout",
+        StopCause::InitFailed { .. } => "InitFailed",
+        StopCause::NodeCordoned { .. } => "NodeCordoned",
+        StopCause::BindTimeout { .. } => "BindTimeout",
+        StopCause::StartTimeout { .. } => "StartTimeout",
         StopCause::PodsRejected { .. } => "PodsRejected",
         StopCause::NodeTaken { .. } => "NodeTaken",
         StopCause::RefusedByNode { .. } => "RefusedByNode",
@@ -161,7 +165,11 @@ fn put_cause(stored: &mut Lifecycle, cause: &StopCause) {
             stored.stop_exit_code = Some(*exit_code);
             stored.stop_message = Some(shorten(message, LONGEST));
         }
-        StopCause::PodsRejected { message }
+        StopCause::InitFailed { message }
+        | StopCause::NodeCordoned { message }
+        | StopCause::BindTimeout { message }
+        | StopCause::StartTimeout { message }
+        | StopCause::PodsRejected { message }
         | StopCause::NodeTaken { message }
         | StopCause::RefusedByNode { message } => stored.stop_message = Some(shorten(message, LONGEST)),
         StopCause::GiveUp { reason, message } => {
@@ -211,8 +219,10 @@ mod tests {
             StopCause::HostOutOfMemory,
             StopCause::Disrupted,
             StopCause::ProgramFailed { exit_code: 137, message: message.clone() },
-            StopCause::BindTimeout,
-            StopCause::StartTimeout,
+            StopCause::InitFailed { message: message.clone() },
+            StopCause::NodeCordoned { message: message.clone() },
+            StopCause::BindTimeout { message: message.clone() },
+            StopCause::StartTimeout { message: String::new() },
             StopCause::PodsRejected { message: message.clone() },
             StopCause::NodeTaken { message: message.clone() },
             StopCause::RefusedByNode { message: message.clone() },

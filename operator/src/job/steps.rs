@@ -7,7 +7,7 @@ use plimsoll_lifecycle::{Event, EventReason, Intent, Ledger, Phase, State, StopC
 use plimsoll_menu::{Batch, Candidate, Prediction};
 use plimsoll_observe::evidence::{api_recompute, api_sharding};
 
-use super::memory::{integer, shorten};
+use super::memory::{cause_word, integer, shorten};
 use super::{Turn, Work};
 use crate::learning;
 use crate::notes::Note;
@@ -56,7 +56,9 @@ impl Turn {
         let host = matches!(self.state.phase, Phase::Stopping { why: StopCause::HostOutOfMemory, .. });
         let counters = self.status.counters.get_or_insert_default();
         match reason {
-            EventReason::Disrupted => counters.disruptions = counters.disruptions.saturating_add(1),
+            EventReason::Disrupted | EventReason::NodeCordoned => {
+                counters.disruptions = counters.disruptions.saturating_add(1)
+            }
             EventReason::ProgramFailed => counters.failures = counters.failures.saturating_add(1),
             EventReason::OutOfMemory => {
                 // A failure that turns out to be the echo of a rank that ran out of memory is not counted after all.
@@ -76,7 +78,7 @@ impl Turn {
             (EventReason::OutOfMemory, _) => "HostOutOfMemory",
             (EventReason::Committed, _) => "Admitted",
             (EventReason::Completed, _) => "Complete",
-            (EventReason::TakenBack, Phase::Stopping { why: StopCause::PodsRejected { .. }, .. }) => "PodsRejected",
+            (EventReason::TakenBack | EventReason::ProgramFailed, Phase::Stopping { why, .. }) => cause_word(why),
             (reason, _) => reason.as_str(),
         };
         Note { reason: word.into(), message, warning: reason.is_warning() }
@@ -151,8 +153,8 @@ impl Turn {
     /// Why a job starts with these devices, in one sentence; whose devices they were, if it waited for them.
     pub(super) fn because(&self, candidate: &Candidate, nodes: &[String]) -> String {
         let mut text = chosen(candidate);
-        if let Some(ran_out) = self.what_ran_out() {
-            text = format!("{ran_out}; {text}");
+        if let Some(before) = self.what_came_before() {
+            text = format!("{before}; {text}");
         }
         let since = self.status.waiting.as_ref().and_then(|w| w.since.as_ref()).map(|time| time.0);
         let waited_for_devices =
@@ -175,11 +177,16 @@ impl Turn {
 }
 
 impl Turn {
-    /// The size that ran out of device memory just before, in one clause.
-    fn what_ran_out(&self) -> Option<String> {
-        if !matches!(self.state.phase, Phase::Waiting { after: Some(StopCause::DeviceOutOfMemory), .. }) {
-            return None;
+    /// What the job leaves behind, in one clause: a size that ran out of device memory, a node that is cordoned.
+    fn what_came_before(&self) -> Option<String> {
+        match &self.state.phase {
+            Phase::Waiting { after: Some(StopCause::NodeCordoned { message }), .. } => Some(message.clone()),
+            Phase::Waiting { after: Some(StopCause::DeviceOutOfMemory), .. } => self.what_ran_out(),
+            _ => None,
         }
+    }
+
+    fn what_ran_out(&self) -> Option<String> {
         let memory = &self.status.evidence.as_ref()?.memory;
         let last = memory.iter().rev().find(|seen| seen.kind == MemoryEvidenceKind::RanOut)?;
         let gpus = last.pods.saturating_mul(last.gpus_per_pod);

@@ -1,3 +1,5 @@
+mod transient;
+
 use std::sync::Arc;
 
 use plimsoll_crds::condition;

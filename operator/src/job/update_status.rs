@@ -9,7 +9,8 @@ use plimsoll_menu::Menu;
 use plimsoll_scheduling::{Reason, WaitNumbers};
 use plimsoll_sizing::ClassSpec;
 
-use super::memory::{integer, remember, shorten};
+use super::gang::HoldUp;
+use super::memory::{cause_word, integer, remember, shorten};
 use super::{Turn, standing};
 use crate::notes::Note;
 
@@ -48,11 +49,25 @@ fn tell_what_is_new(turn: &mut Turn) {
         );
         turn.notes.insert(0, Note { reason: "Sized".into(), message, warning: false });
     }
+    tell_what_is_stuck(turn, &before);
     let Some(Waiting { reason, message, .. }) = &turn.status.waiting else { return };
     let known = before.waiting.as_ref().is_some_and(|waiting| waiting.reason == *reason);
     let told = turn.notes.iter().any(|note| note.reason == *reason);
     if needs_somebody(reason) && !known && !told {
         turn.notes.push(Note { reason: reason.clone(), message: message.clone(), warning: true });
+    }
+}
+
+/// Tells the user once per revision that a pod is stuck. The kubelet's word changes as it tries again; that is no news.
+fn tell_what_is_stuck(turn: &mut Turn, before: &TrainingJobStatus) {
+    let waits = |reason: &str| Reason::ALL.iter().any(|known| known.as_str() == reason);
+    let known = before.conditions.iter().any(|c| c.type_ == kind::RUNNING && c.status == "False" && !waits(&c.reason));
+    let starting = matches!(turn.was.phase, Phase::Committed { .. } | Phase::Starting { .. });
+    if let (Some(reason), message) = runs(turn)
+        && matches!(turn.state.phase, Phase::Committed { .. } | Phase::Starting { .. })
+        && !(known && starting)
+    {
+        turn.notes.push(Note { reason, message, warning: true });
     }
 }
 
@@ -96,7 +111,10 @@ fn waiting(turn: &Turn, now: Timestamp) -> Option<Waiting> {
             let pods = turn.status.allocation.as_ref().map_or(0, |a| a.pods);
             let started = turn.gang.members.values().filter(|member| member.started).count();
             let bound = turn.gang.members.values().filter(|member| member.bound).count();
-            let message = format!("{bound} of {pods} pods are bound, {started} have started");
+            let mut message = format!("{bound} of {pods} pods are bound, {started} have started");
+            if let Some((pod, hold_up)) = turn.gang.held_up() {
+                message = format!("{message}; {pod}: {}", hold_up.message());
+            }
             (Reason::Starting, WaitNumbers::default(), message)
         }
         (_, Some((reason, numbers, message))) => (*reason, numbers.clone(), message.clone()),
@@ -165,11 +183,8 @@ fn conditions(turn: &mut Turn, classes: &[ClassSpec], silent_after: SignedDurati
         facts.push((kind::SUSPENDED, suspended, reason.into(), String::new()));
     }
     let running = matches!(turn.state.phase, Phase::Running { .. });
-    let stops = match &turn.state.phase {
-        Phase::Stopping { why, .. } => super::memory::cause_word(why).to_owned(),
-        _ => waits,
-    };
-    facts.push((kind::RUNNING, running, if running { "Running".into() } else { stops }, String::new()));
+    let (reason, message) = runs(turn);
+    facts.push((kind::RUNNING, running, reason.unwrap_or(waits), message));
     facts.extend(reporting(turn, silent_after, now));
     if running {
         facts.extend(efficient(turn, classes));
@@ -182,6 +197,30 @@ fn conditions(turn: &mut Turn, classes: &[ClassSpec], silent_after: SignedDurati
     for (type_, status, reason, message) in facts {
         let message = shorten(&message, 1024);
         condition::set(&mut turn.status.conditions, type_, status, &reason, &message, generation, now);
+    }
+}
+
+/// What condition Running says: a reason, where it is another than what the job waits for, and a sentence.
+fn runs(turn: &Turn) -> (Option<String>, String) {
+    let nodes = turn.hosts.not_ready();
+    match &turn.state.phase {
+        Phase::Running { .. } => {
+            // Nobody can say that they do not run, and two revisions must never write beside each other.
+            let message = nodes.map(|nodes| format!("{nodes}; pods there count as running"));
+            (Some("Running".into()), message.unwrap_or_default())
+        }
+        Phase::Stopping { why, .. } => {
+            let message = match nodes {
+                Some(nodes) => format!("{}; {nodes}, and pods there may still run", why.sentence()),
+                None => why.sentence(),
+            };
+            (Some(cause_word(why).to_owned()), message)
+        }
+        Phase::Committed { .. } | Phase::Starting { .. } => match turn.gang.held_up() {
+            Some((pod, HoldUp::Stuck { reason, message })) => (Some(reason.clone()), format!("{pod}: {message}")),
+            _ => (None, String::new()),
+        },
+        _ => (None, String::new()),
     }
 }
 
