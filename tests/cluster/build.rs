@@ -3,7 +3,8 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-fn main() {
+/// Sets the cfg `real_node` where one can run. Other crates with tests on it take this file in.
+pub fn main() {
     println!("cargo::rustc-check-cfg=cfg(real_node)");
     // Not on folders that may be missing, nor on PATH: either would build the crate anew again and again.
     println!("cargo::rerun-if-changed=build.rs");

@@ -4,5 +4,6 @@ pub mod binaries;
 pub mod fleet;
 pub mod helm;
 pub mod kubectl;
+pub mod scenario;
 pub mod stage;
 pub mod story;
