@@ -5,12 +5,14 @@
 //!
 //! - [`template`] reads a job's raw pod template once; [`needs`] says what such a pod asks of a node.
 //! - [`nodes`] says which class each node is of, whether it is open, and what others hold of it.
-//! - [`snapshot()`] puts classes, nodes, queues and jobs together.
+//! - [`snapshot()`] puts classes, nodes, queues, ResourceQuotas and jobs together.
 //! - [`window`] says how busy a job's devices were; [`evidence`] carries what was learned between the API and sizing.
 //! - [`quantity`] and [`requests`] count as the kube-scheduler counts.
 
 mod allocation;
+mod counted;
 pub mod evidence;
+mod namespace_quotas;
 pub mod needs;
 pub mod nodes;
 pub mod quantity;

@@ -7,9 +7,10 @@ use k8s_openapi::{
     apimachinery::pkg::api::resource::Quantity,
 };
 use plimsoll_crds::training_job::ResourcesPerGpu;
-use plimsoll_scheduling::{NodeExpression, PodNeeds, Resources, Toleration};
+use plimsoll_scheduling::{NodeExpression, PodNeeds, Toleration};
 
 use crate::{
+    quantity::Amount,
     requests::Requests,
     template::{TemplateError, TemplateView},
 };
@@ -35,25 +36,26 @@ pub fn requests_shm(view: &TemplateView, per_gpu: Option<&ResourcesPerGpu>) -> b
 /// # Errors
 /// When `resourcesPerGPU` has an amount that is no quantity, or a node selector term is empty.
 pub fn pod_needs(view: &TemplateView, per_gpu: Option<&ResourcesPerGpu>) -> Result<PodNeeds, TemplateError> {
-    let mut each = each_gpu(per_gpu)?;
-    if requests_shm(view, per_gpu) {
-        each.memory_bytes = each.memory_bytes.saturating_add(SHM_BYTES_PER_GPU);
-    }
     Ok(PodNeeds {
         base: view.requests.as_pod(),
-        per_gpu: each,
+        per_gpu: each_gpu(view, per_gpu)?.as_resources(),
         node_selector: view.pod.node_selector.clone().unwrap_or_default(),
         node_terms: node_terms(&view.pod)?,
         tolerations: view.pod.tolerations.iter().flatten().map(toleration).collect(),
     })
 }
 
-fn each_gpu(per_gpu: Option<&ResourcesPerGpu>) -> Result<Resources, TemplateError> {
-    let Some(per_gpu) = per_gpu else { return Ok(Resources::default()) };
+/// What the operator adds to the container that trains for each accelerator, without the accelerator.
+pub(crate) fn each_gpu(view: &TemplateView, per_gpu: Option<&ResourcesPerGpu>) -> Result<Requests, TemplateError> {
+    let amounts = per_gpu.map(ResourcesPerGpu::amounts).unwrap_or_default();
     let list: BTreeMap<String, Quantity> =
-        per_gpu.amounts().into_iter().map(|(name, amount)| (name.to_owned(), amount.clone())).collect();
+        amounts.into_iter().map(|(name, amount)| (name.to_owned(), amount.clone())).collect();
     let place = |because| TemplateError::Quantity { place: "spec.accelerators.resourcesPerGPU".to_owned(), because };
-    Ok(Requests::read(&list).map_err(place)?.as_resources())
+    let mut each = Requests::read(&list).map_err(place)?;
+    if requests_shm(view, per_gpu) {
+        each.add(&Requests::one("memory", Amount::units(SHM_BYTES_PER_GPU)));
+    }
+    Ok(each)
 }
 
 /// Required node affinity. An empty term matches nothing, which nobody means.

@@ -62,6 +62,16 @@ impl Amount {
         u64::try_from(div_ceil(self.nano.max(0), NANO)).unwrap_or(u64::MAX)
     }
 
+    /// Whole units, rounded down; 0 for a negative amount.
+    pub fn floor(self) -> u64 {
+        u64::try_from(self.nano.max(0) / NANO).unwrap_or(u64::MAX)
+    }
+
+    /// Thousandths, rounded down; 0 for a negative amount.
+    pub fn floor_milli(self) -> u64 {
+        u64::try_from(self.nano.max(0) / (NANO / 1000)).unwrap_or(u64::MAX)
+    }
+
     /// Thousandths, rounded up as the kube-scheduler rounds; 0 for a negative amount.
     pub fn milli(self) -> u64 {
         u64::try_from(div_ceil(self.nano.max(0), NANO / 1000)).unwrap_or(u64::MAX)
@@ -238,6 +248,9 @@ mod tests {
         assert_eq!(Amount::parse("1001u").map(Amount::milli), Ok(2));
         assert_eq!(Amount::parse("1500m").map(Amount::ceil), Ok(2));
         assert_eq!(Amount::parse("-5").map(Amount::ceil), Ok(0));
+        assert_eq!(Amount::parse("1999u").map(Amount::floor_milli), Ok(1));
+        assert_eq!(Amount::parse("1500m").map(Amount::floor), Ok(1));
+        assert_eq!(Amount::parse("-5").map(Amount::floor), Ok(0));
     }
 
     proptest! {

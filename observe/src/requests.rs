@@ -26,9 +26,29 @@ impl Requests {
             .map(Self)
     }
 
+    /// An amount of one resource.
+    pub fn one(resource: &str, amount: Amount) -> Self {
+        Self(BTreeMap::from([(resource.to_owned(), amount)]))
+    }
+
     /// The amount of one resource; nothing when it is not named.
     pub fn get(&self, resource: &str) -> Amount {
         self.0.get(resource).copied().unwrap_or_default()
+    }
+
+    /// The amount of one resource, if it is named.
+    pub fn find(&self, resource: &str) -> Option<Amount> {
+        self.0.get(resource).copied()
+    }
+
+    /// All amounts, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Amount)> {
+        self.0.iter().map(|(name, amount)| (name.as_str(), *amount))
+    }
+
+    /// Those amounts whose name passes.
+    pub fn filtered(&self, keep: impl Fn(&str) -> bool) -> Self {
+        Self(self.0.iter().filter(|(name, _)| keep(name)).map(|(name, amount)| (name.clone(), *amount)).collect())
     }
 
     /// Whether a resource is named with more than nothing.
@@ -94,13 +114,48 @@ pub fn of_pod(spec: &PodSpec, status: Option<&PodStatus>) -> Result<Requests, Qu
     let statuses = |init: bool| {
         status.and_then(|s| if init { s.init_container_statuses.as_ref() } else { s.container_statuses.as_ref() })
     };
+    let mut running = largest_moment(spec, |container, init| with_status(container, statuses(init)))?;
+    if let Some(list) = spec.resources.as_ref().and_then(|r| r.requests.as_ref()) {
+        // Requests of the pod as a whole stand in place of the sum over its containers.
+        running.0.extend(Requests::read(list)?.0);
+    }
+    if let Some(overhead) = &spec.overhead {
+        running.add(&Requests::read(overhead)?);
+    }
+    Ok(running)
+}
+
+/// What a pod is limited to, counted as a ResourceQuota counts: a container without a limit adds nothing, and overhead
+/// counts only beside a limit.
+///
+/// # Errors
+/// When an amount is no quantity.
+pub fn limits_of_pod(spec: &PodSpec) -> Result<Requests, QuantityError> {
+    let limits = |resources: Option<&ResourceRequirements>| {
+        resources.and_then(|r| r.limits.as_ref()).map_or_else(|| Ok(Requests::default()), Requests::read)
+    };
+    let mut running = largest_moment(spec, |container, _| limits(container.resources.as_ref()))?;
+    running.0.extend(limits(spec.resources.as_ref())?.0);
+    if let Some(overhead) = &spec.overhead {
+        let overhead = Requests::read(overhead)?.filtered(|name| running.asks_for(name));
+        running.add(&overhead);
+    }
+    Ok(running)
+}
+
+/// The larger of all containers with sidecars and the largest moment of initialisation. `of` says what a container takes,
+/// and is told whether it is an init container.
+fn largest_moment(
+    spec: &PodSpec,
+    of: impl Fn(&Container, bool) -> Result<Requests, QuantityError>,
+) -> Result<Requests, QuantityError> {
     let mut running = Requests::default();
     for container in &spec.containers {
-        running.add(&with_status(container, statuses(false))?);
+        running.add(&of(container, false)?);
     }
     let (mut sidecars, mut initial) = (Requests::default(), Requests::default());
     for container in spec.init_containers.iter().flatten() {
-        let requests = with_status(container, statuses(true))?;
+        let requests = of(container, true)?;
         let mut moment = sidecars.clone();
         moment.add(&requests);
         if is_sidecar(container) {
@@ -110,13 +165,6 @@ pub fn of_pod(spec: &PodSpec, status: Option<&PodStatus>) -> Result<Requests, Qu
         initial.raise(&moment);
     }
     running.raise(&initial);
-    if let Some(list) = spec.resources.as_ref().and_then(|r| r.requests.as_ref()) {
-        // Requests of the pod as a whole stand in place of the sum over its containers.
-        running.0.extend(Requests::read(list)?.0);
-    }
-    if let Some(overhead) = &spec.overhead {
-        running.add(&Requests::read(overhead)?);
-    }
     Ok(running)
 }
 
@@ -155,6 +203,21 @@ mod tests {
         );
         assert_eq!(pod.get("cpu"), Amount::parse("4750m").expect("a quantity"));
         assert_eq!(pod.get("memory"), Amount::parse("2Gi").expect("a quantity"));
+    }
+
+    #[test]
+    fn limits_count_where_they_stand_and_overhead_beside_them() {
+        let spec: PodSpec = serde_yaml::from_str(
+            "
+            containers:
+            - {name: main, resources: {limits: {memory: 2Gi}, requests: {cpu: '1', memory: 1Gi}}}
+            - {name: logs, resources: {requests: {cpu: '1', memory: 1Gi}}}
+            initContainers: [{name: before, resources: {limits: {memory: 3Gi}}}]
+            overhead: {cpu: 250m, memory: 1Gi}",
+        )
+        .expect("a pod spec");
+        let limits = limits_of_pod(&spec).expect("quantities");
+        assert_eq!((limits.get("memory").ceil(), limits.find("cpu")), (4 << 30, None));
     }
 
     #[test]

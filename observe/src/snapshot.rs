@@ -4,7 +4,7 @@ use std::{cmp::Reverse, collections::BTreeSet, sync::Arc};
 
 use jiff::Timestamp;
 use k8s_openapi::api::{
-    core::v1::{Namespace, Node, Pod},
+    core::v1::{Namespace, Node, Pod, ResourceQuota},
     scheduling::v1::PriorityClass,
 };
 use kube::ResourceExt as _;
@@ -17,7 +17,7 @@ use plimsoll_scheduling::{
     Allocation, Class, Elasticity, Job, JobKey, Mode, MoveRules, PodNeeds, Reason, Snapshot, Standing,
 };
 
-use crate::{TemplateError, TemplateView, needs, nodes, queues};
+use crate::{TemplateError, TemplateView, namespace_quotas, needs, nodes, queues};
 
 /// The objects of a cluster that a plan may depend on, besides jobs. Their order does not matter.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +36,10 @@ pub struct Objects {
     pub namespaces: Vec<Arc<Namespace>>,
     /// Priority classes.
     pub priority_classes: Vec<Arc<PriorityClass>>,
+    /// Quotas of namespaces.
+    pub resource_quotas: Vec<Arc<ResourceQuota>>,
+    /// The priority class that the operator gives to the pods of all jobs, for the scopes of those quotas.
+    pub pod_priority_class: String,
 }
 
 impl Objects {
@@ -99,11 +103,14 @@ pub fn snapshot(objects: &Objects, jobs: &[Planned], moves: MoveRules, now: Time
     classes.sort_by(|a, b| a.name.cmp(&b.name));
     let accelerators = class_resources(&objects.classes);
     let mut jobs_seen: Vec<Job> = jobs.iter().map(|planned| job(planned, objects, &accelerators, now)).collect();
+    let quotas: Vec<BTreeSet<String>> = jobs_seen.iter().map(|job| job.namespace_quotas.clone()).collect();
+    let counted: Vec<_> = jobs.iter().zip(&quotas).collect();
     jobs_seen.sort_by(|a, b| a.key.cmp(&b.key));
     Snapshot {
         classes,
         nodes: nodes::nodes(objects, jobs, now),
         queues: queues::queues(objects),
+        namespace_quotas: namespace_quotas::namespace_quotas(objects, &counted, now),
         jobs: jobs_seen,
         moves,
     }
@@ -125,7 +132,12 @@ fn class(class: &AcceleratorClass) -> Class {
 fn job(planned: &Planned, objects: &Objects, accelerators: &BTreeSet<String>, now: Timestamp) -> Job {
     let (key, spec) = (planned.key(), &planned.job.spec);
     let per_gpu = spec.accelerators.resources_per_gpu.as_ref();
-    let needs = TemplateView::parse(spec, accelerators).and_then(|view| needs::pod_needs(&view, per_gpu));
+    let view = TemplateView::parse(spec, accelerators);
+    // A template that cannot be read any more says nothing of the pods that run: they count as somebody else's.
+    let readable = view.as_ref().ok();
+    let (namespace_quotas, counted) =
+        readable.map(|view| namespace_quotas::of_job(planned, view, objects)).unwrap_or_default();
+    let needs = view.and_then(|view| needs::pod_needs(&view, per_gpu));
     let standing = standing(planned, objects, needs.as_ref().err());
     Job {
         uid: planned.job.uid().unwrap_or_default(),
@@ -139,6 +151,8 @@ fn job(planned: &Planned, objects: &Objects, accelerators: &BTreeSet<String>, no
         },
         elasticity: elasticity(planned),
         menu: planned.menu.clone(),
+        namespace_quotas,
+        counted,
         needs: needs.unwrap_or_else(|_| needs_of_live_pods(&key, planned, objects)),
         standing,
         restart_seconds: planned.restart_seconds,

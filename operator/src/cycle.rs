@@ -4,6 +4,7 @@
 //! runs where is one decision: a controller per job could give the same device away twice.
 
 mod memory;
+mod quota;
 #[cfg(test)]
 mod tests;
 
@@ -96,7 +97,8 @@ impl Cycle {
         // 1. Look: one instant of everything.
         self.settings.read(self.stores.settings().as_deref());
         let config = self.settings.current();
-        let world = World::of(self.stores.objects(), self.world.as_ref());
+        let objects = self.stores.objects(&config.pods.priority_class_name);
+        let world = World::of(objects, self.world.as_ref());
         let jobs = self.jobs();
         // 2. Think: each job by itself.
         let mut taken = taken(&world, &jobs);
@@ -115,6 +117,7 @@ impl Cycle {
                 turn.decide(decision.action, now);
             }
         }
+        quota::pace(&snapshot, &mut turns, now);
         // 4. Say: what each status is to become, and what each program is answered.
         let silent = SignedDuration::from_secs(config.progress.silent_seconds.into());
         for turn in turns.values_mut() {
@@ -265,6 +268,11 @@ impl Cycle {
         }
         let again = trial_refused.is_some() || pod_refused.is_some();
         if let Some((trial, message)) = trial_refused {
+            if quota::is_all_that_refuses(turn, &message) {
+                memory.passed.insert(mark(&trial));
+                turn.undo();
+                return true;
+            }
             tracing::info!(job = %turn.key, message, "the apiserver refuses the job's pods");
             memory.refused = Some(Refused::again(memory.refused.as_ref(), trial.generation, message, now));
             turn.undo();

@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use futures::StreamExt as _;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod, ResourceQuota, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::scheduling::v1::PriorityClass;
@@ -42,6 +42,7 @@ pub struct Stores {
     pub pods: Store<Pod>,
     namespaces: Store<Namespace>,
     priority_classes: Store<PriorityClass>,
+    resource_quotas: Store<ResourceQuota>,
     /// Services of revisions.
     pub services: Store<Service>,
     /// Budgets of jobs.
@@ -66,6 +67,7 @@ impl Stores {
             pods: watch(Api::all(client.clone()), all(), wake, thin::pod, matters),
             namespaces: watch(Api::all(client.clone()), all(), wake, thin::metadata, always),
             priority_classes: watch(Api::all(client.clone()), all(), wake, thin::metadata, always),
+            resource_quotas: watch(Api::all(client.clone()), all(), wake, thin::metadata, always),
             // Nobody decides by them; what is to be done about them waits for the next tick.
             services: watch(Api::all(client.clone()), of_jobs(), wake, thin::metadata, never),
             budgets: watch(Api::all(client.clone()), of_jobs(), wake, thin::metadata, never),
@@ -93,6 +95,7 @@ impl Stores {
             pods,
             namespaces,
             priority_classes,
+            resource_quotas,
             services,
             budgets,
             slices,
@@ -106,6 +109,7 @@ impl Stores {
         complete(pods).await?;
         complete(namespaces).await?;
         complete(priority_classes).await?;
+        complete(resource_quotas).await?;
         complete(services).await?;
         complete(budgets).await?;
         if let Some(slices) = slices {
@@ -117,8 +121,8 @@ impl Stores {
         Ok(())
     }
 
-    /// All objects of this instant, besides jobs.
-    pub fn objects(&self) -> Objects {
+    /// All objects of this instant, besides jobs. Their pods are under `pod_priority_class`.
+    pub fn objects(&self, pod_priority_class: &str) -> Objects {
         Objects {
             nodes: self.nodes.state(),
             pods: self.pods.state(),
@@ -127,6 +131,8 @@ impl Stores {
             queues: self.queues.state(),
             namespaces: self.namespaces.state(),
             priority_classes: self.priority_classes.state(),
+            resource_quotas: self.resource_quotas.state(),
+            pod_priority_class: pod_priority_class.to_owned(),
         }
     }
 
@@ -156,6 +162,7 @@ impl Stores {
             pods: filled(objects.pods),
             namespaces: filled(objects.namespaces),
             priority_classes: filled(objects.priority_classes),
+            resource_quotas: filled(objects.resource_quotas),
             services: filled(vec![]),
             budgets: filled(vec![]),
             slices: None,

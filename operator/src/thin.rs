@@ -39,7 +39,7 @@ pub fn pod(pod: &mut Pod) {
         pod.metadata.labels = None;
         pod.metadata.owner_references = None;
     }
-    pod.spec = pod.spec.take().map(spec);
+    pod.spec = pod.spec.take().map(|old| spec(old, ours));
     pod.status = pod.status.take().map(|old| status(old, ours));
 }
 
@@ -50,11 +50,14 @@ pub fn holds_devices(pod: &Pod) -> bool {
     resources.flat_map(|r| r.requests.iter().chain(&r.limits)).any(|list| list.keys().any(|name| name.contains('/')))
 }
 
-fn spec(old: PodSpec) -> PodSpec {
+fn spec(old: PodSpec, ours: bool) -> PodSpec {
     PodSpec {
         containers: old.containers.into_iter().map(container).collect(),
         init_containers: old.init_containers.map(|list| list.into_iter().map(container).collect()),
         node_name: old.node_name,
+        // By these, and by what containers request, a ResourceQuota tells which pods it counts.
+        active_deadline_seconds: old.active_deadline_seconds.filter(|_| ours),
+        priority_class_name: old.priority_class_name.filter(|_| ours),
         overhead: old.overhead,
         resources: old.resources,
         ..PodSpec::default()

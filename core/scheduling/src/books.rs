@@ -1,4 +1,4 @@
-//! Who holds what: rooms on nodes and devices per queue, as they are now and as they will be.
+//! Who holds what: rooms on nodes, devices per queue and ResourceQuotas, as they are now and as they will be.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,28 +6,41 @@ use plimsoll_menu::{ClassName, Shape};
 
 use crate::amounts::Amounts;
 use crate::cluster::Cluster;
+use crate::namespace_quota::{Charges, charges};
 use crate::{Job, JobKey, Queue, Standing};
 
-/// What a job takes: on each node, and of each class.
+/// What a job takes: on each node, of each class, and of its namespace's quotas.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Footprint<'a> {
     pub(crate) pods: BTreeMap<usize, Amounts>,
     gpus: BTreeMap<&'a ClassName, i64>,
+    counted: Charges,
 }
 
 impl<'a> Footprint<'a> {
     /// A gang of `job` in this shape on these nodes.
-    pub(crate) fn new(job: &Job, shape: &'a Shape, nodes: impl IntoIterator<Item = usize>) -> Self {
+    pub(crate) fn new(
+        cluster: &Cluster<'_>,
+        job: &Job,
+        shape: &'a Shape,
+        nodes: impl IntoIterator<Item = usize>,
+    ) -> Self {
         let pod = Amounts::of_pod(&job.needs, shape.gpus_per_pod);
         Self {
             pods: nodes.into_iter().map(|node| (node, pod)).collect(),
             gpus: [(&shape.class, i64::from(shape.gpus()))].into(),
+            counted: charges(cluster, job, shape),
         }
     }
 
     /// A gang on nodes by name; those that the snapshot does not know have no room to take.
     pub(crate) fn named(cluster: &Cluster<'_>, job: &Job, shape: &'a Shape, nodes: &[String]) -> Self {
-        Self::new(job, shape, nodes.iter().filter_map(|name| cluster.node(name)))
+        Self::new(cluster, job, shape, nodes.iter().filter_map(|name| cluster.node(name)))
+    }
+
+    /// Whether it counts more than another on any line of a ResourceQuota.
+    pub(crate) fn counts_more_than(&self, other: &Self) -> bool {
+        self.counted.iter().any(|(line, charge)| *charge > other.counted.get(line).copied().unwrap_or(0))
     }
 
     /// What must be kept while one gang gives its devices back and the other waits for them. A job has one pod on a node
@@ -40,6 +53,9 @@ impl<'a> Footprint<'a> {
         for (&class, &gpus) in &other.gpus {
             both.gpus.entry(class).and_modify(|own| *own = gpus.max(*own)).or_insert(gpus);
         }
+        for (&line, &charge) in &other.counted {
+            both.counted.entry(line).and_modify(|own| *own = charge.max(*own)).or_insert(charge);
+        }
         both
     }
 }
@@ -51,12 +67,18 @@ pub(crate) struct Ledger<'a> {
     pub(crate) rooms: Vec<Amounts>,
     /// Devices that the jobs of a queue hold.
     held: BTreeMap<(&'a str, &'a ClassName), i64>,
+    /// What is left of each line of the ResourceQuotas.
+    left: Vec<i64>,
 }
 
 impl<'a> Ledger<'a> {
     fn empty(cluster: &Cluster<'a>) -> Self {
         let room = |node| Amounts::offered(node).minus(Amounts::held_by_others(node));
-        Self { rooms: cluster.nodes.iter().map(|node| room(node)).collect(), held: BTreeMap::new() }
+        Self {
+            rooms: cluster.nodes.iter().map(|node| room(node)).collect(),
+            held: BTreeMap::new(),
+            left: cluster.quotas.rooms(),
+        }
     }
 
     pub(crate) fn charge(&mut self, queue: &'a str, footprint: &Footprint<'a>) {
@@ -66,6 +88,9 @@ impl<'a> Ledger<'a> {
         for (&class, &gpus) in &footprint.gpus {
             *self.held.entry((queue, class)).or_default() += gpus;
         }
+        for (&line, &charge) in &footprint.counted {
+            self.left[line] = self.left[line].saturating_sub(charge);
+        }
     }
 
     pub(crate) fn release(&mut self, queue: &'a str, footprint: &Footprint<'a>) {
@@ -74,6 +99,9 @@ impl<'a> Ledger<'a> {
         }
         for (&class, &gpus) in &footprint.gpus {
             *self.held.entry((queue, class)).or_default() -= gpus;
+        }
+        for (&line, &charge) in &footprint.counted {
+            self.left[line] = self.left[line].saturating_add(charge);
         }
     }
 
@@ -85,6 +113,23 @@ impl<'a> Ledger<'a> {
     /// Whether a queue may hold this many more devices of a class.
     pub(crate) fn quota_allows(&self, queue: &'a Queue, class: &'a ClassName, gpus: u32) -> bool {
         limit(queue, class).is_none_or(|limit| self.held(&queue.name, class).saturating_add(gpus) <= limit)
+    }
+
+    /// The first line of a ResourceQuota that leaves too little for these pods, and what it leaves.
+    ///
+    /// Unlike its queue, a namespace lets nobody hold what it may not: the apiserver counts pods anew when they are
+    /// created, so a job of a namespace that holds too much cannot even move to less, unless that fits.
+    pub(crate) fn too_little(&self, charges: &Charges) -> Option<(usize, i64)> {
+        charges
+            .iter()
+            .map(|(&line, &charge)| (line, charge))
+            .find(|(line, charge)| *charge > self.left[*line])
+            .map(|(line, _)| (line, self.left[line]))
+    }
+
+    /// Whether a line of a ResourceQuota counts more than it allows.
+    pub(crate) fn is_over(&self, line: usize) -> bool {
+        self.left[line] < 0
     }
 
     /// Devices of a class that are free on open nodes.

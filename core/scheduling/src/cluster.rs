@@ -8,6 +8,7 @@ use plimsoll_menu::{ClassName, Shape};
 
 use crate::admits::admits;
 use crate::amounts::Amounts;
+use crate::namespace_quota::NamespaceQuotas;
 use crate::{Class, Job, JobKey, Node, Queue, Snapshot};
 
 /// The snapshot, indexed.
@@ -16,6 +17,8 @@ pub(crate) struct Cluster<'a> {
     pub(crate) nodes: Vec<&'a Node>,
     /// In the order in which they are looked at.
     pub(crate) jobs: Vec<&'a Job>,
+    /// ResourceQuotas.
+    pub(crate) quotas: NamespaceQuotas<'a>,
     queues: BTreeMap<&'a str, &'a Queue>,
     classes: BTreeMap<&'a ClassName, &'a Class>,
     by_name: BTreeMap<&'a str, usize>,
@@ -24,7 +27,7 @@ pub(crate) struct Cluster<'a> {
 
 impl<'a> Cluster<'a> {
     pub(crate) fn new(snapshot: &'a Snapshot) -> Self {
-        let Snapshot { classes, nodes, queues, jobs, moves: _ } = snapshot;
+        let Snapshot { classes, nodes, queues, namespace_quotas, jobs, moves: _ } = snapshot;
         let mut nodes: Vec<&Node> = nodes.iter().collect();
         nodes.sort_by_key(|node| &node.name);
         let mut jobs: Vec<&Job> = jobs.iter().collect();
@@ -36,6 +39,7 @@ impl<'a> Cluster<'a> {
         Self {
             by_name: nodes.iter().enumerate().map(|(index, node)| (node.name.as_str(), index)).collect(),
             by_class,
+            quotas: NamespaceQuotas::new(namespace_quotas),
             queues: queues.iter().map(|queue| (queue.name.as_str(), queue)).collect(),
             classes: classes.iter().map(|class| (&class.name, class)).collect(),
             nodes,

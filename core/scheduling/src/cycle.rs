@@ -25,7 +25,7 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
     let mut waiters = start::start(&cluster, &mut books, &mut actions);
 
     // 4. Move what can do better elsewhere, with what nobody waits for.
-    let wanted: BTreeSet<_> = waiters.iter().flat_map(|waiter| waiter.wants(&books)).collect();
+    let wanted: BTreeSet<_> = waiters.iter().flat_map(|waiter| waiter.wants(&cluster, &books)).collect();
     moves::decide(&cluster, &mut books, rules, now, Reach::Anywhere { wanted: &wanted }, &mut actions);
 
     // 5. Say why the others wait, against what is left.

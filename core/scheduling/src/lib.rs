@@ -19,6 +19,7 @@ mod cluster;
 mod cycle;
 mod gain;
 mod moves;
+mod namespace_quota;
 mod options;
 mod placement;
 mod plan;
@@ -28,9 +29,10 @@ mod start;
 mod words;
 
 pub use cycle::plan;
+pub use namespace_quota::over_counted;
 pub use plan::{Action, Cause, Decision, Plan, WaitNumbers};
 pub use reason::Reason;
 pub use snapshot::{
-    Allocation, Class, Elasticity, Job, JobKey, Mode, MoveRules, Node, NodeExpression, PodNeeds, Queue, Resources,
-    Snapshot, Standing, Taint, Target, Toleration,
+    Allocation, Class, Counted, Elasticity, Job, JobKey, Mode, MoveRules, NamespaceQuota, Node, NodeExpression,
+    PodNeeds, Queue, QuotaLimit, Resources, Snapshot, Standing, Taint, Target, Toleration,
 };

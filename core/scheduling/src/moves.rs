@@ -9,6 +9,7 @@ use crate::amounts::Amounts;
 use crate::books::{Books, Footprint};
 use crate::cluster::{Cluster, Usable};
 use crate::gain::{self, Change};
+use crate::namespace_quota::charges;
 use crate::placement::{Gang, When};
 use crate::start::Want;
 use crate::{Action, Allocation, Job, JobKey, Mode, MoveRules, Standing};
@@ -91,15 +92,16 @@ fn improve<'a>(
                 && candidate.shape.gpus_per_pod <= held.shape.gpus_per_pod
                 && nodes.iter().all(|node| held_nodes.contains(node))
         };
+        let takes = |nodes: &[usize]| Footprint::new(cluster, job, &candidate.shape, nodes.iter().copied());
         match (reach, nodes) {
             (Reach::WithinHeld, Some(nodes)) if !fits_what_it_holds(&nodes) => return None,
             // What is preferred may fit elsewhere, later in this cycle.
             (Reach::WithinHeld, None) => return None,
             (Reach::Anywhere { wanted }, Some(nodes))
-                if is_wanted(wanted, &candidate.shape.class, queue) && !fits_what_it_holds(&nodes) => {}
+                if is_wanted(wanted, &candidate.shape.class, job, takes(&nodes).counts_more_than(&holds))
+                    && !fits_what_it_holds(&nodes) => {}
             (_, Some(nodes)) => {
-                let takes = Footprint::new(job, &candidate.shape, nodes.iter().copied());
-                books.replace(cluster, job, &holds, &takes);
+                books.replace(cluster, job, &holds, &takes(&nodes));
                 let nodes = nodes.into_iter().map(|index| cluster.nodes[index].name.clone()).collect();
                 return Some(Action::Move { candidate: candidate.clone(), nodes, cause, message });
             }
@@ -109,9 +111,14 @@ fn improve<'a>(
     None
 }
 
-/// Whether somebody waits for devices of a class that a job of this queue would take.
-fn is_wanted(wanted: &BTreeSet<Want<'_>>, class: &ClassName, queue: &str) -> bool {
-    wanted.contains(&Want { class, quota_of: None }) || wanted.contains(&Want { class, quota_of: Some(queue) })
+/// Whether somebody waits for devices of a class that this job would take, or for what it would count `more` in its
+/// namespace.
+fn is_wanted(wanted: &BTreeSet<Want<'_>>, class: &ClassName, job: &Job, more: bool) -> bool {
+    let (queue, namespace) = (job.queue.as_str(), job.key.namespace.as_str());
+    let mut quotas = job.namespace_quotas.iter();
+    wanted.contains(&Want::Devices(class))
+        || wanted.contains(&Want::QueueQuota { queue, class })
+        || more && quotas.any(|name| wanted.contains(&Want::NamespaceQuota { namespace, name }))
 }
 
 /// Nodes for a candidate, once the job has given back what it holds.
@@ -130,6 +137,10 @@ fn room<'a>(
     // A queue that holds more than it may, because its quota was lowered, may always hold less.
     let takes_more = shape.class != held.shape.class || shape.gpus() > held.shape.gpus();
     if takes_more && !when.all(books, |ledger| ledger.quota_allows(queue, &shape.class, shape.gpus())) {
+        return None;
+    }
+    let charges = charges(cluster, job, shape);
+    if !when.all(books, |ledger| ledger.too_little(&charges).is_none()) {
         return None;
     }
     let pod = Amounts::of_pod(&job.needs, shape.gpus_per_pod);

@@ -4,7 +4,8 @@ use plimsoll_menu::Candidate;
 
 use crate::books::limit;
 use crate::cluster::{Cluster, Usable};
-use crate::words::count;
+use crate::namespace_quota::charges;
+use crate::words::{self, count};
 use crate::{Job, Queue, Reason};
 
 /// A job takes a less preferred candidate now rather than wait for the preferred one if its steps are at most this much
@@ -53,7 +54,7 @@ impl<'a> Options<'a> {
         let mut obstacles = Vec::new();
         let mut possible = Vec::new();
         for candidate in &job.menu.candidates {
-            match never(cluster, queue, candidate, usable) {
+            match never(cluster, job, queue, candidate, usable) {
                 Some((reason, message)) => obstacles.push((reason, candidate, message)),
                 None => possible.push(candidate),
             }
@@ -75,6 +76,7 @@ impl<'a> Options<'a> {
 /// Why a candidate can never run, if it cannot.
 fn never<'a>(
     cluster: &Cluster<'a>,
+    job: &Job,
     queue: &Queue,
     candidate: &'a Candidate,
     usable: &mut Usable<'_, 'a>,
@@ -90,9 +92,14 @@ fn never<'a>(
         _ => {}
     }
     let nodes = usable.that_could_hold(shape);
-    (nodes < shape.pods).then(|| {
+    if nodes < shape.pods {
         let all = count(cluster.gpus_of_class(class), &format!("{class} GPU"));
-        let needs = crate::words::gang(shape, "");
-        (Reason::ExceedsCluster, format!("needs {needs}; its pods may use {nodes} such nodes in a cluster of {all}"))
-    })
+        let needs = words::gang(shape, "");
+        let message = format!("needs {needs}; its pods may use {nodes} such nodes in a cluster of {all}");
+        return Some((Reason::ExceedsCluster, message));
+    }
+    // Nothing but an increase of the quota helps, and that is awaited as any other change of it.
+    let charges = charges(cluster, job, shape);
+    let line = cluster.quotas.never(&charges)?;
+    Some((Reason::WaitingForNamespaceQuota, words::over_namespace_quota(&cluster.quotas.lines[line], charges[&line])))
 }

@@ -21,6 +21,8 @@ pub enum Reason {
     ExceedsCluster,
     /// The apiserver refused its pods.
     PodsRejected,
+    /// A ResourceQuota of its namespace leaves too little for its pods.
+    WaitingForNamespaceQuota,
     /// It failed and waits before it starts again.
     BackoffAfterFailure,
     /// Its queue holds all that it may hold now.
@@ -37,7 +39,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in order of precedence.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Invalid,
         Self::Suspended,
         Self::QueueMissing,
@@ -46,6 +48,7 @@ impl Reason {
         Self::ExceedsQuota,
         Self::ExceedsCluster,
         Self::PodsRejected,
+        Self::WaitingForNamespaceQuota,
         Self::BackoffAfterFailure,
         Self::WaitingForQuota,
         Self::WaitingForNodes,
@@ -65,6 +68,7 @@ impl Reason {
             Self::ExceedsQuota => "ExceedsQuota",
             Self::ExceedsCluster => "ExceedsCluster",
             Self::PodsRejected => "PodsRejected",
+            Self::WaitingForNamespaceQuota => "WaitingForNamespaceQuota",
             Self::BackoffAfterFailure => "BackoffAfterFailure",
             Self::WaitingForQuota => "WaitingForQuota",
             Self::WaitingForNodes => "WaitingForNodes",

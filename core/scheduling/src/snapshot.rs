@@ -1,6 +1,6 @@
 //! An immutable view of the cluster at one instant: all that a plan may depend on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use plimsoll_menu::{Batch, ClassName, Layout, LoadLine, Menu, Shape};
@@ -16,6 +16,9 @@ pub struct Snapshot {
     pub nodes: Vec<Node>,
     /// Queues.
     pub queues: Vec<Queue>,
+    /// ResourceQuotas of the namespaces that jobs are in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub namespace_quotas: Vec<NamespaceQuota>,
     /// Jobs that are neither complete nor failed.
     pub jobs: Vec<Job>,
     /// Limits on how often running jobs may be moved.
@@ -96,6 +99,27 @@ pub struct Queue {
     pub moves_per_job_hour: Option<u32>,
 }
 
+/// A ResourceQuota: what the pods of a namespace may hold together, whoever made them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamespaceQuota {
+    /// The namespace that it limits.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its limits by resource, in its own words: `pods`, `requests.cpu`, `requests.nvidia.com/gpu`, ...
+    pub limits: BTreeMap<String, QuotaLimit>,
+}
+
+/// What a ResourceQuota says of one resource: thousandths of a CPU for CPU, whole units (bytes, devices, pods) for
+/// everything else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuotaLimit {
+    /// The most that pods may hold together.
+    pub hard: u64,
+    /// What pods outside the plan hold of it.
+    pub held_by_others: u64,
+}
+
 /// Identifies a job.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct JobKey {
@@ -154,12 +178,27 @@ pub struct Job {
     pub menu: Menu,
     /// What each of its pods needs of a node.
     pub needs: PodNeeds,
+    /// Names of the ResourceQuotas of its namespace that count its pods.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub namespace_quotas: BTreeSet<String>,
+    /// What those count of each pod, by their word for it: requests and limits, without the accelerators.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub counted: BTreeMap<String, Counted>,
     /// Where it stands.
     pub standing: Standing,
     /// Seconds that a restart costs it: checkpoint, start-up and what is trained again.
     pub restart_seconds: f64,
     /// Optimizer steps still to go, where known.
     pub remaining_steps: Option<u64>,
+}
+
+impl Job {
+    /// What a ResourceQuota counts of one of its pods with so many devices, each requested as `accelerator`.
+    pub(crate) fn counts(&self, resource: &str, accelerator: Option<&str>, gpus: u32) -> u64 {
+        let Counted { base, per_gpu } = self.counted.get(resource).copied().unwrap_or_default();
+        let is_accelerator = accelerator.is_some_and(|name| resource.strip_prefix("requests.") == Some(name));
+        base.saturating_add(per_gpu.saturating_add(is_accelerator.into()).saturating_mul(gpus.into()))
+    }
 }
 
 /// Where a job stands.
@@ -224,6 +263,15 @@ pub struct Allocation {
     pub moves_last_hour: u32,
     /// When it was last moved or its batch last changed.
     pub last_move: Option<Timestamp>,
+}
+
+/// What a ResourceQuota counts of a pod, in the units of [`QuotaLimit`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// Without what grows with devices.
+    pub base: u64,
+    /// What each device adds.
+    pub per_gpu: u64,
 }
 
 /// What a pod of a job needs of a node, besides devices. The operator's additions are in it.

@@ -7,6 +7,7 @@ use plimsoll_menu::{Candidate, ClassName};
 use crate::amounts::Amounts;
 use crate::books::{Books, Footprint, limit};
 use crate::cluster::{Cluster, Usable};
+use crate::namespace_quota::charges;
 use crate::options::Options;
 use crate::placement::{Gang, When};
 use crate::words::{self, Aside};
@@ -21,12 +22,15 @@ pub(crate) struct Waiter<'c, 'a> {
     kept_for: Option<&'a JobKey>,
 }
 
-/// Devices of a class that somebody waits for.
+/// What somebody waits for.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Want<'a> {
-    pub(crate) class: &'a ClassName,
-    /// The queue whose quota stands in the way: who is of another queue takes nothing from the one who waits.
-    pub(crate) quota_of: Option<&'a str>,
+pub(crate) enum Want<'a> {
+    /// Devices of a class.
+    Devices(&'a ClassName),
+    /// First of all its queue's quota for devices of a class: who is of another queue takes nothing from it.
+    QueueQuota { queue: &'a str, class: &'a ClassName },
+    /// Its share of a ResourceQuota, of any resource in it.
+    NamespaceQuota { namespace: &'a str, name: &'a str },
 }
 
 /// What is kept for a job that waits for devices that are coming back.
@@ -60,18 +64,21 @@ pub(crate) fn start<'c, 'a>(
                 })
             };
             if let Some((candidate, nodes)) = first(books, When::NowAndLater) {
-                books.start(&job.queue, &Footprint::new(job, &candidate.shape, nodes.iter().copied()));
+                books.start(&job.queue, &Footprint::new(cluster, job, &candidate.shape, nodes.iter().copied()));
                 let nodes = nodes.into_iter().map(|index| cluster.nodes[index].name.clone()).collect();
                 actions.insert(&job.key, Action::Start { candidate: candidate.clone(), nodes });
                 continue;
             }
             if let Some((candidate, _)) = first(books, When::Now) {
-                let concerns =
-                    |other: &&Reservation<'a>| *other.class == candidate.shape.class || other.job.queue == job.queue;
+                let concerns = |other: &&Reservation<'a>| {
+                    *other.class == candidate.shape.class
+                        || other.job.queue == job.queue
+                        || other.job.key.namespace == job.key.namespace && !job.namespace_quotas.is_empty()
+                };
                 kept_for = reservations.iter().find(concerns).or(reservations.first()).map(|other| &other.job.key);
             }
             if let Some((candidate, nodes)) = first(books, When::Later) {
-                books.future.charge(&job.queue, &Footprint::new(job, &candidate.shape, nodes));
+                books.future.charge(&job.queue, &Footprint::new(cluster, job, &candidate.shape, nodes));
                 reservations.push(Reservation { job, class: &candidate.shape.class });
             }
         }
@@ -80,7 +87,7 @@ pub(crate) fn start<'c, 'a>(
     waiters
 }
 
-/// Nodes for a candidate, if quota and rooms allow it.
+/// Nodes for a candidate, if both kinds of quota and rooms allow it.
 fn find<'a>(
     cluster: &Cluster<'a>,
     books: &Books<'a>,
@@ -94,25 +101,31 @@ fn find<'a>(
     if !when.all(books, |ledger| ledger.quota_allows(queue, &shape.class, shape.gpus())) {
         return None;
     }
+    let charges = charges(cluster, job, shape);
+    if !when.all(books, |ledger| ledger.too_little(&charges).is_none()) {
+        return None;
+    }
     let pod = Amounts::of_pod(&job.needs, shape.gpus_per_pod);
     let usable = usable.of_class(&shape.class);
     Gang { pod, pods: shape.pods, usable, holds: &BTreeSet::new() }.place(cluster, books, when)
 }
 
 impl<'a> Waiter<'_, 'a> {
-    /// What it wants: devices of a class, or first of all its queue's quota for them.
-    pub(crate) fn wants(&self, books: &Books<'a>) -> Vec<Want<'a>> {
-        match &self.options {
-            Options::None { .. } => Vec::new(),
-            Options::Some { queue, takeable, .. } => {
-                let want = |candidate: &&'a Candidate| {
-                    let shape = &candidate.shape;
-                    let blocked = !books.now.quota_allows(queue, &shape.class, shape.gpus());
-                    Want { class: &shape.class, quota_of: blocked.then_some(queue.name.as_str()) }
-                };
-                takeable.iter().map(want).collect()
+    /// What it wants: devices of a class, or first of all a quota for them.
+    pub(crate) fn wants(&self, cluster: &Cluster<'a>, books: &Books<'a>) -> Vec<Want<'a>> {
+        let Options::Some { queue, takeable, .. } = &self.options else { return Vec::new() };
+        let (job, queue) = (self.job, *queue);
+        let namespace = job.key.namespace.as_str();
+        let quotas = job.namespace_quotas.iter().map(|name| Want::NamespaceQuota { namespace, name });
+        let devices = takeable.iter().filter_map(|candidate| {
+            let class = &candidate.shape.class;
+            if !books.now.quota_allows(queue, class, candidate.shape.gpus()) {
+                return Some(Want::QueueQuota { queue: &queue.name, class });
             }
-        }
+            let blocked = books.now.too_little(&charges(cluster, job, &candidate.shape)).is_some();
+            (!blocked).then_some(Want::Devices(class))
+        });
+        quotas.chain(devices).collect()
     }
 
     /// Why it waits, against what is left after the whole plan. The most preferred candidate that can run some day says
@@ -130,6 +143,11 @@ impl<'a> Waiter<'_, 'a> {
             Options::Some { queue, preferred, .. } => {
                 let numbers = numbers(cluster, books, job, preferred, &mut self.usable, place);
                 let shape = &preferred.shape;
+                let charges = charges(cluster, job, shape);
+                if let Some((line, left)) = books.now.too_little(&charges) {
+                    let message = words::namespace_quota(&cluster.quotas.lines[line], charges[&line], left);
+                    return Action::Wait { reason: Reason::WaitingForNamespaceQuota, numbers, message };
+                }
                 let fits = numbers.nodes_that_fit >= shape.pods;
                 let reason = if !books.now.quota_allows(queue, &shape.class, shape.gpus()) {
                     Reason::WaitingForQuota

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use plimsoll_menu::Shape;
 
+use crate::namespace_quota::Line;
 use crate::{Reason, WaitNumbers};
 
 /// A number of things: `1 node`, `2 nodes`.
@@ -83,6 +84,49 @@ pub(crate) fn waiting(
         add(&mut message, format_args!("; {} {verb} closed{why}", count(*closed, "node")));
     }
     message
+}
+
+/// Why a ResourceQuota leaves too little: `needs 16 nvidia.com/gpu of ResourceQuota team/gpus; 10 of 24 are free`.
+pub(crate) fn namespace_quota(line: &Line<'_>, needs: i64, left: i64) -> String {
+    let free = left.max(0).unsigned_abs();
+    let verb = if free == 1 { "is" } else { "are" };
+    let (free, hard) = (quantity(line.resource, free), quantity(line.resource, line.limit.hard));
+    format!("{}; {free} of {hard} {verb} free", needs_of(line, needs))
+}
+
+/// Why a ResourceQuota never allows a gang.
+pub(crate) fn over_namespace_quota(line: &Line<'_>, needs: i64) -> String {
+    format!("{}, which allows {}", needs_of(line, needs), quantity(line.resource, line.limit.hard))
+}
+
+fn needs_of(line: &Line<'_>, needs: i64) -> String {
+    let Line { quota, resource, limit: _ } = line;
+    // Accelerators under the name by which everybody knows them.
+    let known = resource.strip_prefix("requests.").filter(|name| name.contains('/')).unwrap_or(resource);
+    let needs = quantity(resource, needs.unsigned_abs());
+    format!("needs {needs} {known} of ResourceQuota {}/{}", quota.namespace, quota.name)
+}
+
+/// An amount as `kubectl describe resourcequota` writes it, exactly.
+fn quantity(resource: &str, amount: u64) -> String {
+    let suffixed = |steps: &[(u64, &str)]| {
+        let exact = steps.iter().find(|(step, _)| amount > 0 && amount.is_multiple_of(*step));
+        exact.map_or_else(|| amount.to_string(), |(step, suffix)| format!("{}{suffix}", amount / step))
+    };
+    match resource.rsplit('.').next() {
+        Some("cpu") if amount.is_multiple_of(1000) => (amount / 1000).to_string(),
+        Some("cpu") => format!("{amount}m"),
+        Some("memory" | "ephemeral-storage") => suffixed(&[
+            (1 << 40, "Ti"),
+            (1 << 30, "Gi"),
+            (1 << 20, "Mi"),
+            (1 << 10, "Ki"),
+            (1_000_000_000, "G"),
+            (1_000_000, "M"),
+            (1000, "k"),
+        ]),
+        _ => amount.to_string(),
+    }
 }
 
 fn add(message: &mut String, more: std::fmt::Arguments<'_>) {

@@ -6,19 +6,20 @@ use plimsoll_scheduling::check::{Violation, check};
 use plimsoll_scheduling::{Action, Plan, Reason, Snapshot, Standing, WaitNumbers, plan};
 use proptest::prelude::*;
 use world::random::{large, snapshots};
-use world::{apply, candidate, job, node, now, queue, running, shape, snapshot};
+use world::{apply, candidate, counted, job, namespace_quota, node, now, queue, running, shape, snapshot};
 
 fn shuffled() -> impl Strategy<Value = (Snapshot, Snapshot)> {
     snapshots().prop_flat_map(|snapshot| {
-        let Snapshot { classes, nodes, queues, jobs, moves } = snapshot.clone();
+        let Snapshot { classes, nodes, queues, namespace_quotas, jobs, moves } = snapshot.clone();
         let lists = (
             Just(classes).prop_shuffle(),
             Just(nodes).prop_shuffle(),
             Just(queues).prop_shuffle(),
+            Just(namespace_quotas).prop_shuffle(),
             Just(jobs).prop_shuffle(),
         );
-        lists.prop_map(move |(classes, nodes, queues, jobs)| {
-            (snapshot.clone(), Snapshot { classes, nodes, queues, jobs, moves })
+        lists.prop_map(move |(classes, nodes, queues, namespace_quotas, jobs)| {
+            (snapshot.clone(), Snapshot { classes, nodes, queues, namespace_quotas, jobs, moves })
         })
     })
 }
@@ -96,6 +97,7 @@ fn random_clusters_are_not_trivial() {
         "NoFeasibleSize",
         "ExceedsQuota",
         "ExceedsCluster",
+        "WaitingForNamespaceQuota",
         "WaitingForQuota",
         "WaitingForNodes",
         "WaitingForCapacity",
@@ -152,6 +154,14 @@ fn the_inspector_sees_a_broken_plan() {
     assert!(crowded.contains("node n1 is promised"), "{crowded}");
     let quota = broken(|snapshot, _| snapshot.queues[0] = queue("q", Some(&[("t4", 11)])));
     assert!(quota.contains("queue q is promised 12 of 11 t4 GPUs"), "{quota}");
+    let in_namespace = broken(|snapshot, _| {
+        snapshot.jobs[1] = counted(snapshot.jobs[1].clone(), &["team"]);
+        snapshot.namespace_quotas = vec![namespace_quota("team", &[("pods", 2, 1)])];
+    });
+    assert!(
+        in_namespace.contains("ns/s gets pods with which ResourceQuota team is promised 3 of 2 pods"),
+        "{in_namespace}"
+    );
     let foreign = broken(|snapshot, _| snapshot.queues[0].namespaces = Some(vec![]));
     assert!(foreign.contains("ns/s starts, but queue q does not admit it"), "{foreign}");
     let moved = broken(|snapshot, plan| {
@@ -177,6 +187,13 @@ fn the_inspector_sees_a_needless_wait_and_a_wrong_reason() {
     };
     let needless = broken(lazy(Reason::WaitingForCapacity, 8, 2));
     assert!(needless.contains("ns/s waits though 8 t4 GPUs could be had"), "{needless}");
+    let in_namespace = broken(|snapshot, plan| {
+        snapshot.jobs[1] = counted(snapshot.jobs[1].clone(), &["team"]);
+        snapshot.namespace_quotas = vec![namespace_quota("team", &[("pods", 2, 0)])];
+        lazy(Reason::WaitingForNamespaceQuota, 8, 2)(snapshot, plan);
+    });
+    let instead = "ns/s waits as WaitingForNamespaceQuota instead of WaitingForCapacity";
+    assert!(in_namespace.contains(instead) && in_namespace.contains("could be had"), "{in_namespace}");
     let wrong = broken(lazy(Reason::WaitingForQuota, 9, 2));
     assert!(wrong.contains("ns/s waits as WaitingForQuota instead of WaitingForCapacity"), "{wrong}");
     assert!(wrong.contains("ns/s waits with 9 GPUs free, but it is 8"), "{wrong}");

@@ -3,7 +3,7 @@
 mod world;
 
 use plimsoll_menu::{Batch, Candidate, ClassName, Fit, Rejection, RejectionReason};
-use plimsoll_scheduling::{Action, Cause, Elasticity, Job, Mode, Snapshot, Standing};
+use plimsoll_scheduling::{Action, Cause, Elasticity, Job, Mode, Snapshot, Standing, over_counted};
 use world::*;
 
 fn gang(pods: u32, gpus: u32) -> Candidate {
@@ -145,6 +145,61 @@ fn a_growing_job_keeps_its_nodes_and_its_old_devices_count_as_its_own() {
 #[test]
 fn a_queue_whose_quota_was_lowered_may_still_shrink() {
     assert!(!stays(|world| world.queues[0] = queue("q", Some(&[("t4", 1)]))));
+}
+
+/// A job that would grow from 4 to 12 devices, in a namespace that allows so many.
+fn growing(hard: u64) -> Snapshot {
+    let (small, large) = (gang(1, 4), candidate(shape("t4", 3, 4), 0.4, true));
+    let mover = counted(running(job("m", 1, vec![large, small.clone()]), &small, &["n2"]), &["team"]);
+    let mut world = snapshot(fleet(3, "t4", 4), vec![mover]);
+    world.namespace_quotas = vec![namespace_quota("team", &[("requests.nvidia.com/gpu", hard, 2)])];
+    world
+}
+
+#[test]
+fn a_growing_job_counts_its_old_pods_as_gone_in_its_namespace() {
+    assert_eq!(action(&lawful(&growing(13)), "m"), &Action::Keep);
+    assert_eq!(nodes_of(&lawful(&growing(14)), "m").len(), 3);
+}
+
+#[test]
+fn a_job_takes_no_more_of_a_namespaces_quota_while_somebody_waits_for_it() {
+    let mut world = growing(20);
+    world.nodes.push(node("n9", "h100", 4));
+    let waits = job("w", 2, vec![candidate(shape("h100", 1, 4), 1.0, true)]);
+    world.nodes[3].gpus_held_by_others = 1;
+    world.jobs.push(counted(waits, &["team"]));
+    let plan = lawful(&world);
+    assert_eq!(wait(&plan, "w").0, "WaitingForCapacity");
+    assert_eq!(action(&plan, "m"), &Action::Keep);
+    world.jobs[1].namespace_quotas.clear();
+    assert_eq!(nodes_of(&lawful(&world), "m").len(), 3, "w is not counted there");
+}
+
+#[test]
+fn a_job_shrinks_in_a_full_namespace_but_not_into_one_that_allows_less() {
+    let (wide, narrow) = (gang(2, 4), candidate(shape("t4", 1, 4), 1.1, true));
+    let under_used = Candidate { in_band: false, ..wide.clone() };
+    let mover = running(job("m", 1, vec![narrow, under_used]), &wide, &["n1", "n2"]);
+    let mut world = snapshot(fleet(2, "t4", 4), vec![counted(mover, &["team"])]);
+    world.namespace_quotas = vec![namespace_quota("team", &[("requests.nvidia.com/gpu", 8, 0)])];
+    assert_eq!(nodes_of(&lawful(&world), "m").len(), 1);
+    world.namespace_quotas = vec![namespace_quota("team", &[("requests.nvidia.com/gpu", 3, 0)])];
+    assert_eq!(action(&lawful(&world), "m"), &Action::Keep, "the apiserver would refuse its new pods");
+}
+
+#[test]
+fn new_pods_are_not_created_while_a_quota_still_counts_the_old_ones() {
+    let over = |hard, held_by_others| {
+        let held = gang(1, 4);
+        let jobs = ["m", "u"].map(|name| running(job(name, 1, vec![held.clone()]), &held, &["n1"]));
+        let [m, u] = jobs;
+        let mut world = snapshot(fleet(1, "t4", 8), vec![counted(m, &["team"]), u]);
+        world.namespace_quotas = vec![namespace_quota("team", &[("requests.nvidia.com/gpu", hard, held_by_others)])];
+        over_counted(&world).into_iter().map(|key| key.name).collect::<Vec<_>>()
+    };
+    assert_eq!(over(8, 4), Vec::<String>::new());
+    assert_eq!(over(8, 8), ["m"], "its old pods have ended, and count as somebody else's for a moment");
 }
 
 /// Runs with micro-batch 1; the menu prefers 4, with steps of `step` seconds.

@@ -129,6 +129,75 @@ fn quota_is_refused_forever_or_for_now() {
     assert_eq!(only_wait(&world), ("WaitingForQuota".into(), "needs 8 t4 GPUs; queue q holds 3 of 10".into()));
 }
 
+/// A job of 8 devices, or of 4 with steps of so many seconds, in a namespace with this quota.
+fn in_namespace(limits: &[(&str, u64, u64)], seconds: f64) -> Snapshot {
+    let menu = vec![gang(2, 4), candidate(shape("t4", 1, 4), seconds, true)];
+    let mut world = snapshot(fleet(4, "t4", 4), vec![counted(job("a", 1, menu), &["team"])]);
+    world.namespace_quotas = vec![namespace_quota("team", limits)];
+    world
+}
+
+#[test]
+fn what_a_namespace_has_left_is_waited_for_with_its_numbers() {
+    let wait = |limits| only_wait(&in_namespace(limits, 9.0));
+    let said = |message: &str| ("WaitingForNamespaceQuota".to_owned(), message.to_owned());
+    let devices = "needs 8 nvidia.com/gpu of ResourceQuota ns/team; 6 of 24 are free";
+    assert_eq!(wait(&[("requests.nvidia.com/gpu", 24, 18)]), said(devices));
+    let lowered = "needs 8 nvidia.com/gpu of ResourceQuota ns/team; 0 of 12 are free";
+    assert_eq!(wait(&[("requests.nvidia.com/gpu", 12, 18)]), said(lowered));
+    let cpu = "needs 10 requests.cpu of ResourceQuota ns/team; 8500m of 10 are free";
+    assert_eq!(wait(&[("pods", 9, 0), ("requests.cpu", 10_000, 1500)]), said(cpu));
+    let memory = "needs 66Gi limits.memory of ResourceQuota ns/team; 64Gi of 100Gi are free";
+    assert_eq!(wait(&[("limits.memory", 100 * GIB, 36 * GIB)]), said(memory));
+    let pods = "needs 2 pods of ResourceQuota ns/team; 1 of 2 is free";
+    assert_eq!(wait(&[("pods", 2, 1)]), said(pods));
+}
+
+#[test]
+fn a_namespace_with_room_for_less_gets_the_next_candidate() {
+    let started = |limits: &[(&str, u64, u64)], seconds| {
+        let plan = lawful(&in_namespace(limits, seconds));
+        matches!(action(&plan, "a"), Action::Start { .. }).then(|| nodes_of(&plan, "a").len())
+    };
+    assert_eq!(started(&[("requests.nvidia.com/gpu", 24, 16)], 2.0), Some(2));
+    assert_eq!(started(&[("requests.nvidia.com/gpu", 24, 17)], 2.0), Some(1));
+    assert_eq!(started(&[("requests.nvidia.com/gpu", 24, 17)], 2.1), None, "it is too slow to be worth it");
+    assert_eq!(started(&[("requests.nvidia.com/gpu", 7, 0)], 2.1), Some(1), "eight can never run");
+    assert_eq!(started(&[("requests.example.com/link", 0, 0)], 2.0), Some(2), "its pods ask for none");
+}
+
+#[test]
+fn a_namespace_that_never_allows_it_says_what_it_allows() {
+    let small = in_namespace(&[("requests.nvidia.com/gpu", 3, 0)], 1.0);
+    let message = "needs 8 nvidia.com/gpu of ResourceQuota ns/team, which allows 3";
+    assert_eq!(only_wait(&small), ("WaitingForNamespaceQuota".into(), message.into()));
+}
+
+#[test]
+fn jobs_of_one_namespace_share_its_quota_and_those_of_another_do_not() {
+    let mut world = in_namespace(&[("requests.nvidia.com/gpu", 8, 0)], 9.0);
+    let mut foreign = counted(job("c", 3, vec![gang(1, 4)]), &["team"]);
+    foreign.key.namespace = "other".into();
+    world.jobs.extend([counted(job("b", 2, vec![gang(1, 4)]), &["team"]), foreign, job("d", 4, vec![gang(1, 4)])]);
+    let plan = lawful(&world);
+    assert_eq!(nodes_of(&plan, "a").len(), 2);
+    assert_eq!(wait(&plan, "b").1, "needs 4 nvidia.com/gpu of ResourceQuota ns/team; 0 of 8 are free");
+    assert_eq!(nodes_of(&plan, "c").len(), 1, "a quota of another namespace is not its own");
+    assert_eq!(nodes_of(&plan, "d").len(), 1, "the quota does not count its pods");
+}
+
+#[test]
+fn quota_that_is_coming_back_is_kept_for_the_head() {
+    let held = gang(1, 4);
+    let mut leaver = counted(running(job("l", 0, vec![held.clone()]), &held, &["n1"]), &["team"]);
+    leaver.standing = Standing::Leaving(allocation(&mut leaver).clone());
+    let mut world = in_namespace(&[("requests.nvidia.com/gpu", 8, 0)], 9.0);
+    world.jobs.extend([leaver, counted(job("b", 2, vec![gang(1, 4)]), &["team"])]);
+    let plan = lawful(&world);
+    assert_eq!(wait(&plan, "a").1, "needs 8 nvidia.com/gpu of ResourceQuota ns/team; 4 of 8 are free");
+    assert!(wait(&plan, "b").1.contains("kept for a, which is ahead"), "{}", wait(&plan, "b").1);
+}
+
 #[test]
 fn more_than_the_cluster_has_is_not_waited_for() {
     let mut world = snapshot(fleet(2, "t4", 4), vec![job("a", 1, vec![gang(3, 4)])]);

@@ -19,7 +19,7 @@ pub fn now() -> Timestamp {
 
 /// Objects of a cluster and its jobs; a job with an allocation is placed.
 pub fn cluster(yaml: &str) -> (Objects, Vec<Planned>) {
-    let mut objects = Objects::default();
+    let mut objects = Objects { pod_priority_class: "training".to_owned(), ..Objects::default() };
     let mut jobs = Vec::new();
     for document in serde_yaml::from_multiple::<Value>(yaml).expect("YAML documents") {
         match document["kind"].as_str().expect("a kind") {
@@ -30,6 +30,7 @@ pub fn cluster(yaml: &str) -> (Objects, Vec<Planned>) {
             "TrainingQueue" => objects.queues.push(read(document)),
             "Namespace" => objects.namespaces.push(read(document)),
             "PriorityClass" => objects.priority_classes.push(read(document)),
+            "ResourceQuota" => objects.resource_quotas.push(read(document)),
             "TrainingJob" => jobs.push(planned(read(document))),
             other => panic!("no place for a {other}"),
         }

@@ -203,6 +203,8 @@ mod tests {
             elasticity: Elasticity::Moldable,
             menu: Menu::default(),
             needs: PodNeeds::default(),
+            namespace_quotas: Default::default(),
+            counted: Default::default(),
             standing: Standing::Placed(held),
             restart_seconds: 0.0,
             remaining_steps: None,
@@ -222,6 +224,7 @@ mod tests {
                 taints: Vec::new(),
             }],
             queues: Vec::new(),
+            namespace_quotas: Vec::new(),
             jobs: vec![job],
             moves: MoveRules::default(),
         }

@@ -7,6 +7,7 @@ use plimsoll_menu::Candidate;
 
 use super::Violation;
 use super::fits::objection;
+use super::namespace_quota::{allows, counts};
 use super::refusals::{quota_allows, takeable};
 use super::world::{Count, World};
 use crate::{Action, Allocation, Elasticity, Job, JobKey, Mode, Plan, Reason, Snapshot, Standing};
@@ -60,6 +61,7 @@ fn reason_of_the_planner(reason: Reason) -> bool {
         | R::NoFeasibleSize
         | R::ExceedsQuota
         | R::ExceedsCluster
+        | R::WaitingForNamespaceQuota
         | R::WaitingForQuota
         | R::WaitingForNodes
         | R::WaitingForCapacity => true,
@@ -138,7 +140,7 @@ fn is_preferred(job: &Job, held: &Allocation, candidate: &Candidate) -> bool {
     target.is_some_and(|target| current.is_none_or(|current| target < current))
 }
 
-/// A move that takes more than its job holds, of a class that somebody waits for.
+/// A move that takes more than its job holds, of a ResourceQuota or a class that somebody waits for.
 fn overtakes(world: &World<'_>, job: &Job, held: &Allocation, action: &Action) -> Option<Violation> {
     let Action::Move { candidate, nodes, .. } = action else { return None };
     let (to, from) = (&candidate.shape, &held.shape);
@@ -149,13 +151,30 @@ fn overtakes(world: &World<'_>, job: &Job, held: &Allocation, action: &Action) -
         return None;
     }
     let left = world.totals(|_, _| Count::Both);
-    let waits = world.pairs().find(|(other, action)| {
-        matches!(action, Action::Wait { .. })
-            && other.standing == Standing::Waiting
-            && takeable(world, other).iter().any(|wanted| {
-                wanted.shape.class == to.class
-                    && (other.queue == job.queue || quota_allows(world, &left, other, wanted))
-            })
+    let waiting = || {
+        let waits = |(job, action): &(&Job, &Action)| {
+            matches!(action, Action::Wait { .. })
+                && job.standing == Standing::Waiting
+                && !takeable(world, job).is_empty()
+        };
+        world.pairs().filter(waits)
+    };
+    let (before, after) = (counts(world, job, from), counts(world, job, to));
+    for ((namespace, quota, _), _) in
+        after.iter().filter(|(limit, count)| before.get(*limit).is_none_or(|b| b < *count))
+    {
+        let shares = |other: &Job| other.key.namespace == *namespace && other.namespace_quotas.contains(*quota);
+        if let Some((waits, _)) = waiting().find(|(other, _)| shares(other)) {
+            let (job, waits, quota) = (job.key.clone(), waits.key.clone(), (*quota).to_owned());
+            return Some(Violation::MoveOvertakesInNamespace { job, waits, quota });
+        }
+    }
+    let waits = waiting().find(|(other, _)| {
+        takeable(world, other).iter().any(|wanted| {
+            wanted.shape.class == to.class
+                && (other.queue == job.queue || quota_allows(world, &left, other, wanted))
+                && allows(world, &left, other, &wanted.shape)
+        })
     });
     let (waits, _) = waits?;
     Some(Violation::MoveOvertakes { job: job.key.clone(), waits: waits.key.clone(), class: to.class.clone() })

@@ -5,6 +5,7 @@
 
 mod decisions;
 mod fits;
+mod namespace_quota;
 mod refusals;
 mod world;
 
@@ -91,6 +92,20 @@ pub enum Violation {
         /// What it may hold.
         limit: u32,
     },
+    /// The plan gives pods of a namespace more than one of its ResourceQuotas allows.
+    #[error("{job} gets pods with which ResourceQuota {quota} is promised {promised} of {hard} {resource}")]
+    OverNamespaceQuota {
+        /// Which job.
+        job: JobKey,
+        /// Which quota of its namespace.
+        quota: String,
+        /// Of what.
+        resource: String,
+        /// What pods of the namespace are to hold.
+        promised: i128,
+        /// What they may hold.
+        hard: i128,
+    },
     /// A job is started that its queue does not admit.
     #[error("{job} starts, but queue {queue} does not admit it")]
     NotAdmitted {
@@ -106,6 +121,16 @@ pub enum Violation {
         job: JobKey,
         /// What forbids it.
         why: &'static str,
+    },
+    /// A move counts more in a ResourceQuota that somebody waits for.
+    #[error("{job} takes of ResourceQuota {quota}, which {waits} waits for")]
+    MoveOvertakesInNamespace {
+        /// Which job is moved.
+        job: JobKey,
+        /// Which job waits.
+        waits: JobKey,
+        /// Which quota of their namespace.
+        quota: String,
     },
     /// A move takes devices of a class that somebody waits for.
     #[error("{job} is moved to {class} GPUs that {waits} waits for")]
@@ -185,6 +210,7 @@ pub fn check(snapshot: &Snapshot, plan: &Plan, now: Timestamp) -> Vec<Violation>
         violations.extend(decisions::goes_with_standing(job, action));
         violations.extend(decisions::gang_is_whole(&world, job, action));
         violations.extend(decisions::move_is_allowed(&world, job, action, now));
+        violations.extend(namespace_quota::is_kept(&world, job, action));
         violations.extend(refusals::start_is_best(&world, job, action));
         violations.extend(refusals::wait_is_due(&world, job, action));
         violations.extend(refusals::promise_is_kept(&world, job, action));

@@ -4,6 +4,7 @@ use plimsoll_menu::Candidate;
 
 use super::Violation;
 use super::fits::{nodes_that_could_fit, nodes_that_fit};
+use super::namespace_quota::{allows, could_allow};
 use super::world::{Count, Totals, World, goes_before, quota};
 use crate::{Action, Job, Reason, Standing};
 
@@ -16,7 +17,8 @@ pub(super) fn takeable<'a>(world: &World<'_>, job: &'a Job) -> Vec<&'a Candidate
     let mut taken: Vec<&Candidate> = Vec::new();
     for candidate in &job.menu.candidates {
         let possible = quota(queue, &candidate.shape.class).is_none_or(|limit| candidate.shape.gpus() <= limit)
-            && nodes_that_could_fit(world, job, &candidate.shape) >= candidate.shape.pods;
+            && nodes_that_could_fit(world, job, &candidate.shape) >= candidate.shape.pods
+            && could_allow(world, job, &candidate.shape);
         let best = taken.first().map(|best| best.predicted.step_seconds);
         if possible && best.is_none_or(|best| candidate.predicted.step_seconds <= 2.0 * best) {
             taken.push(candidate);
@@ -25,9 +27,10 @@ pub(super) fn takeable<'a>(world: &World<'_>, job: &'a Job) -> Vec<&'a Candidate
     taken
 }
 
-/// Whether quota and nodes have room for a candidate beside these totals.
+/// Whether both kinds of quota and nodes have room for a candidate beside these totals.
 fn has_room(world: &World<'_>, totals: &Totals<'_>, job: &Job, candidate: &Candidate) -> bool {
     quota_allows(world, totals, job, candidate)
+        && allows(world, totals, job, &candidate.shape)
         && nodes_that_fit(world, totals, job, &candidate.shape) >= candidate.shape.pods
 }
 
@@ -156,10 +159,16 @@ fn reason(world: &World<'_>, left: &Totals<'_>, job: &Job, preferred: Option<&Ca
         return match job.menu.candidates.as_slice() {
             [] => Reason::NoFeasibleSize,
             candidates if candidates.iter().any(exceeds) => Reason::ExceedsQuota,
+            candidates if candidates.iter().all(|c| nodes_that_could_fit(world, job, &c.shape) >= c.shape.pods) => {
+                Reason::WaitingForNamespaceQuota
+            }
             _ => Reason::ExceedsCluster,
         };
     };
     let shape = &preferred.shape;
+    if !allows(world, left, job, shape) {
+        return Reason::WaitingForNamespaceQuota;
+    }
     if !quota_allows(world, left, job, preferred) {
         return Reason::WaitingForQuota;
     }

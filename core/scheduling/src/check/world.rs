@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use plimsoll_menu::{ClassName, Shape};
 
 use super::Violation;
+use super::namespace_quota::{Limit, counts};
 use crate::{Action, Job, JobKey, Node, Plan, PodNeeds, Queue, Resources, Snapshot, Standing};
 
 /// Devices, CPU, memory, ephemeral storage, pods.
@@ -32,10 +33,11 @@ pub(super) enum Count {
     After,
 }
 
-/// Totals by node and by queue and class.
+/// Totals by node, by queue and class, and by limit of a namespace.
 pub(super) struct Totals<'a> {
     pub(super) nodes: BTreeMap<&'a str, Amount>,
     pub(super) queues: BTreeMap<(&'a str, &'a ClassName), i128>,
+    pub(super) namespaces: BTreeMap<Limit<'a>, i128>,
 }
 
 /// The snapshot and the plan, by name.
@@ -84,9 +86,14 @@ impl<'a> World<'a> {
 
     /// What all jobs hold; `count` says which claims of each job count.
     pub(super) fn totals(&self, count: impl Fn(&Job, &Action) -> Count) -> Totals<'a> {
-        let mut totals = Totals { nodes: BTreeMap::new(), queues: BTreeMap::new() };
+        let mut totals = Totals { nodes: BTreeMap::new(), queues: BTreeMap::new(), namespaces: BTreeMap::new() };
         for (&name, &node) in &self.nodes {
             totals.nodes.insert(name, amount(node.gpus_held_by_others, &node.held_by_others));
+        }
+        for quota in &self.snapshot.namespace_quotas {
+            for (resource, limit) in &quota.limits {
+                totals.namespaces.insert((&quota.namespace, &quota.name, resource), limit.held_by_others.into());
+            }
         }
         for (job, action) in self.pairs() {
             let (before, after) = self.claims(job);
@@ -102,10 +109,15 @@ impl<'a> World<'a> {
             };
             let mut on_nodes: BTreeMap<&str, Amount> = BTreeMap::new();
             let mut of_class: BTreeMap<&ClassName, i128> = BTreeMap::new();
+            let mut in_namespace: BTreeMap<Limit<'a>, i128> = BTreeMap::new();
             for claim in &claims {
                 let gpus = i128::from(claim.shape.pods) * i128::from(claim.shape.gpus_per_pod);
                 let most = of_class.entry(&claim.shape.class).or_default();
                 *most = gpus.max(*most);
+                for (limit, count) in counts(self, job, claim.shape) {
+                    let most = in_namespace.entry(limit).or_default();
+                    *most = count.max(*most);
+                }
                 let pod = pod_amount(&job.needs, claim.shape.gpus_per_pod);
                 for node in claim.nodes {
                     let most = on_nodes.entry(node).or_default();
@@ -120,6 +132,9 @@ impl<'a> World<'a> {
                         *total += pod;
                     }
                 }
+            }
+            for (limit, count) in in_namespace {
+                *totals.namespaces.entry(limit).or_default() += count;
             }
             for (class, gpus) in of_class {
                 *totals.queues.entry((&job.queue, class)).or_default() += gpus;

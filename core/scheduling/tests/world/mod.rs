@@ -9,8 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use plimsoll_menu::{Batch, Candidate, ClassName, Fit, Layout, LoadLine, Menu, Prediction, Shape};
 use plimsoll_scheduling::check::check;
 use plimsoll_scheduling::{
-    Action, Allocation, Class, Elasticity, Job, JobKey, Mode, MoveRules, Node, Plan, PodNeeds, Queue, Resources,
-    Snapshot, Standing, Target, plan,
+    Action, Allocation, Class, Counted, Elasticity, Job, JobKey, Mode, MoveRules, NamespaceQuota, Node, Plan, PodNeeds,
+    Queue, QuotaLimit, Resources, Snapshot, Standing, Target, plan,
 };
 
 pub(crate) const GIB: u64 = 1 << 30;
@@ -52,6 +52,29 @@ pub(crate) fn queue(name: &str, quota: Option<&[(&str, u32)]>) -> Queue {
     Queue { name: name.into(), nominal, namespaces: None, moves_per_job_hour: None }
 }
 
+/// A ResourceQuota of namespace `ns`: resource, hard limit, what others hold.
+pub(crate) fn namespace_quota(name: &str, limits: &[(&str, u64, u64)]) -> NamespaceQuota {
+    let limit = |&(resource, hard, held_by_others): &(&str, u64, u64)| {
+        (resource.to_owned(), QuotaLimit { hard, held_by_others })
+    };
+    NamespaceQuota { namespace: "ns".into(), name: name.into(), limits: limits.iter().map(limit).collect() }
+}
+
+/// The job, counted by ResourceQuotas: one pod each, and what it requests of CPU and memory.
+pub(crate) fn counted(mut job: Job, quotas: &[&str]) -> Job {
+    job.namespace_quotas = quotas.iter().map(|name| (*name).to_owned()).collect();
+    let PodNeeds { base, per_gpu, .. } = &job.needs;
+    let both = |base, per_gpu| Counted { base, per_gpu };
+    job.counted = [
+        ("pods", both(1, 0)),
+        ("requests.cpu", both(base.cpu_milli, per_gpu.cpu_milli)),
+        ("limits.memory", both(base.memory_bytes, 2 * per_gpu.memory_bytes)),
+    ]
+    .map(|(name, counted)| (name.to_owned(), counted))
+    .into();
+    job
+}
+
 pub(crate) fn shape(class: &str, pods: u32, gpus_per_pod: u32) -> Shape {
     Shape { class: ClassName::new(class), pods, gpus_per_pod }
 }
@@ -85,6 +108,8 @@ pub(crate) fn job(name: &str, arrival: i64, candidates: Vec<Candidate>) -> Job {
         elasticity: Elasticity::Elastic,
         menu: Menu { candidates, rejected: Vec::new() },
         needs: PodNeeds { base: resources(1, 1, 1), per_gpu: resources(1, 4, 0), ..PodNeeds::default() },
+        namespace_quotas: Default::default(),
+        counted: Default::default(),
         standing: Standing::Waiting,
         restart_seconds: 60.0,
         remaining_steps: None,
@@ -124,6 +149,7 @@ pub(crate) fn snapshot(nodes: Vec<Node>, jobs: Vec<Job>) -> Snapshot {
         classes: names.into_iter().map(class).collect(),
         nodes,
         queues: vec![queue("q", None)],
+        namespace_quotas: Vec::new(),
         jobs,
         moves: MoveRules::default(),
     }

@@ -2,12 +2,14 @@
 
 use plimsoll_menu::{Batch, Candidate, ClassName, Fit};
 use plimsoll_scheduling::{
-    Elasticity, Job, Mode, MoveRules, Node, NodeExpression, Queue, Reason, Resources, Snapshot, Standing, Taint,
-    Target, Toleration,
+    Elasticity, Job, Mode, MoveRules, NamespaceQuota, Node, NodeExpression, Queue, Reason, Resources, Snapshot,
+    Standing, Taint, Target, Toleration,
 };
 use proptest::prelude::*;
 
-use super::{allocation, at, candidate, job, node, queue, resources, running, shape, snapshot};
+use super::{
+    GIB, allocation, at, candidate, counted, job, namespace_quota, node, queue, resources, running, shape, snapshot,
+};
 
 const ZONE: &str = "topology.kubernetes.io/zone";
 
@@ -46,6 +48,29 @@ fn queues() -> impl Strategy<Value = Vec<Queue>> {
         private.namespaces = Some(vec!["ns".into()]);
         vec![queue("q", None), tight, private]
     })
+}
+
+/// None in half of the clusters; else one of devices and one of everything else, in either namespace.
+fn namespace_quotas() -> impl Strategy<Value = Vec<NamespaceQuota>> {
+    let limit = |most: u64| (0..most, prop_oneof![3 => Just(0_u64), 1 => 0..4_u64]);
+    let one = (any::<bool>(), limit(24), limit(12), limit(60), limit(80)).prop_map(|(other, gpus, pods, cpus, gib)| {
+        let mut devices = namespace_quota("devices", &[("requests.nvidia.com/gpu", gpus.0, gpus.1)]);
+        let mut rest = namespace_quota(
+            "rest",
+            &[
+                ("pods", pods.0, pods.1),
+                ("requests.cpu", 1000 * cpus.0, 1000 * cpus.1),
+                ("limits.memory", GIB * gib.0, GIB * gib.1),
+                ("requests.example.com/link", 0, 0),
+            ],
+        );
+        if other {
+            devices.namespace = "other".into();
+            rest.namespace = "other".into();
+        }
+        vec![devices, rest]
+    });
+    prop_oneof![1 => Just(Vec::new()), 1 => one]
 }
 
 fn candidates() -> impl Strategy<Value = Vec<Candidate>> {
@@ -136,6 +161,11 @@ fn build_job(index: usize, draw: Draw, nodes: &[Node]) -> Job {
         }
         _ => {}
     }
+    job = match index % 3 {
+        0 => counted(job, &["devices"]),
+        1 => counted(job, &["devices", "rest", "gone"]),
+        _ => job,
+    };
     job.restart_seconds = f64::from(draw.restart);
     job.remaining_steps = draw.remaining;
     if draw.standing < 6 {
@@ -198,10 +228,11 @@ fn build_job(index: usize, draw: Draw, nodes: &[Node]) -> Job {
 /// A random cluster.
 pub(crate) fn snapshots() -> impl Strategy<Value = Snapshot> {
     let rules = (0_u8..10, prop_oneof![Just(0.0), Just(0.1), Just(0.5)]);
-    (nodes(), queues(), prop::collection::vec(draws(), 0..10), rules).prop_map(|(nodes, queues, draws, (on, least))| {
+    let quotas = (queues(), namespace_quotas());
+    (nodes(), quotas, prop::collection::vec(draws(), 0..10), rules).prop_map(|(nodes, quotas, draws, (on, least))| {
         let jobs = draws.into_iter().enumerate().map(|(index, draw)| build_job(index, draw, &nodes)).collect();
         let mut snapshot = snapshot(nodes, jobs);
-        snapshot.queues = queues;
+        (snapshot.queues, snapshot.namespace_quotas) = quotas;
         snapshot.moves = MoveRules { enabled: on > 0, least_gain: least, ..MoveRules::default() };
         snapshot
     })
