@@ -20,7 +20,8 @@ pub(crate) struct Line<'a> {
 /// What a gang counts on each line where it counts at all.
 pub(crate) type Charges = BTreeMap<usize, i64>;
 
-/// All ResourceQuotas, a line for each resource, in order of namespace, name and resource.
+/// All ResourceQuotas, a line for each resource, in order of namespace, name and resource; accelerators and their like come
+/// first, because who lacks several things is told the first.
 pub(crate) struct NamespaceQuotas<'a> {
     pub(crate) lines: Vec<Line<'a>>,
     by_name: BTreeMap<(&'a str, &'a str), Range<usize>>,
@@ -33,7 +34,9 @@ impl<'a> NamespaceQuotas<'a> {
         let (mut lines, mut by_name) = (Vec::new(), BTreeMap::new());
         for (key, quota) in sorted {
             let first = lines.len();
-            lines.extend(quota.limits.iter().map(|(resource, &limit)| Line { quota, resource, limit }));
+            let mut limits: Vec<_> = quota.limits.iter().collect();
+            limits.sort_by_key(|(resource, _)| !resource.contains('/'));
+            lines.extend(limits.into_iter().map(|(resource, &limit)| Line { quota, resource, limit }));
             by_name.insert(key, first..lines.len());
         }
         Self { lines, by_name }

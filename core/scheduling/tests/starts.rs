@@ -149,6 +149,7 @@ fn what_a_namespace_has_left_is_waited_for_with_its_numbers() {
     assert_eq!(wait(&[("pods", 9, 0), ("requests.cpu", 10_000, 1500)]), said(cpu));
     let memory = "needs 66Gi limits.memory of ResourceQuota ns/team; 64Gi of 100Gi are free";
     assert_eq!(wait(&[("limits.memory", 100 * GIB, 36 * GIB)]), said(memory));
+    assert_eq!(wait(&[("requests.nvidia.com/gpu", 24, 18), ("requests.cpu", 10_000, 1500)]), said(devices));
     let pods = "needs 2 pods of ResourceQuota ns/team; 1 of 2 is free";
     assert_eq!(wait(&[("pods", 2, 1)]), said(pods));
 }
