@@ -146,7 +146,7 @@ impl Cluster {
         cluster.crew.spawn("kwok", components.kwok())?;
         nodes::create(&client, spec, &tools.kubernetes_version).await?;
         if let Some(node_tools) = node_tools {
-            real_node::start(&mut cluster.crew, node_tools, spec.real_node_gpus.as_ref()).await?;
+            real_node::start(&mut cluster.crew, node_tools, spec.real_node_gpus.as_ref(), &client).await?;
         }
         let ready = nodes::wait_ready(&client, spec.node_count(), NODES_BOUND).await;
         cluster.all_alive()?; // says more than "not ready" about why they are not

@@ -1,10 +1,12 @@
-//! One real node beside the fake ones: containerd, kubelet and kube-proxy, with cgroups, a pod network and Services.
+//! One real node beside the fake ones: containerd, kubelet, kube-proxy and CoreDNS, with cgroups, a pod network, Services
+//! and their names.
 //!
 //! A machine has room for one, since Kubernetes fixes some names for all of it: the cgroup `kubepods`, the nft tables
 //! `kube-proxy`, the folder of device plugins. [`RUN`] is that one place, and is taken by making it.
 
 mod clean_up;
 mod containerd;
+mod dns;
 mod kube_proxy;
 mod kubelet;
 mod network;
@@ -14,7 +16,9 @@ mod preflight;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
+use kube::Client;
 pub use plimsoll_images::Image;
 
 pub use self::clean_up::CleanUpError;
@@ -39,8 +43,9 @@ pub const DEVICE_PLUGINS: &str = "/var/lib/kubelet/device-plugins";
 /// The user as which the kubelet speaks; the node authorizer lets it do what concerns its own node.
 const USER: &str = "system:node:real-0";
 /// Users beside those of the control plane, with their groups.
-pub(crate) const USERS: [(&str, &str); 2] = [(USER, "system:nodes"), ("system:kube-proxy", "system:authenticated")];
-/// Where apiserver and kubelet listen: an address of this machine only, which pods can reach and 127.0.0.1 is not.
+pub(crate) const USERS: [(&str, &str); 3] =
+    [(USER, "system:nodes"), ("system:kube-proxy", "system:authenticated"), (dns::USER, "system:authenticated")];
+/// Where apiserver, kubelet and DNS listen: an address of this machine only, which pods can reach and 127.0.0.1 is not.
 pub(crate) const ADDRESS: &str = "198.19.77.1";
 /// Sockets and run-time state. Short, since a socket's path may have 107 bytes, and some have 42 for their folder.
 const RUN: &str = "/run/plimsoll-node";
@@ -48,6 +53,8 @@ const RUN: &str = "/run/plimsoll-node";
 const NETWORK: &str = "plimsoll-node";
 /// Addresses of pods.
 const PODS: &str = "10.244.0.0/24";
+const DNS_BOUND: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(50);
 
 /// Why there is no real node.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +77,9 @@ pub enum RealNodeError {
     /// The machine's one place is taken.
     #[error(transparent)]
     Place(#[from] PlaceError),
+    /// The apiserver refused to let DNS in.
+    #[error("failed to create the role of the cluster's DNS")]
+    Dns(#[source] Box<kube::Error>),
     /// A file was not written.
     #[error("failed to write {}", path.display())]
     Write {
@@ -132,7 +142,12 @@ pub(crate) fn prepare(folder: &Path) -> Result<(), RealNodeError> {
 }
 
 /// Starts the node's processes, in the order in which they can be ended from the back.
-pub(crate) async fn start(crew: &mut Crew, tools: &NodeTools, gpus: Option<&Gpus>) -> Result<(), RealNodeError> {
+pub(crate) async fn start(
+    crew: &mut Crew,
+    tools: &NodeTools,
+    gpus: Option<&Gpus>,
+    client: &Client,
+) -> Result<(), RealNodeError> {
     // Without symbolic links, as the kernel lists mounts and as the clean-up looks for them.
     let folder = crew.folder.canonicalize().unwrap_or_else(|_| crew.folder.clone());
     let containerd = Containerd { tools, folder: &folder };
@@ -142,7 +157,23 @@ pub(crate) async fn start(crew: &mut Crew, tools: &NodeTools, gpus: Option<&Gpus
     containerd.import(&pause)?;
     let [port, health, metrics] = ports::free_ports().map_err(RealNodeError::Ports)?;
     spawn(crew, "kube-proxy", kube_proxy::command(tools, &folder, [health, metrics]))?;
-    spawn(crew, "kubelet", Kubelet { tools, folder: &folder, port, gpus }.command()?)
+    dns::allow(client).await?;
+    spawn(crew, dns::NAME, dns::command(tools, &folder)?)?;
+    spawn(crew, "kubelet", Kubelet { tools, folder: &folder, port, gpus }.command()?)?;
+    names_are_known(crew).await
+}
+
+/// Waits until DNS answers, or a process has ended, of which the caller knows more to say.
+async fn names_are_known(crew: &Crew) -> Result<(), RealNodeError> {
+    let deadline = Instant::now() + DNS_BOUND;
+    while !dns::answers() && crew.first_dead().is_none() {
+        if Instant::now() >= deadline {
+            let complaint = format!("it does not answer after {DNS_BOUND:?}; see its log");
+            return Err(RealNodeError::Refused { what: "start CoreDNS", complaint });
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    Ok(())
 }
 
 /// Makes an image known to a running real node. Blocks.

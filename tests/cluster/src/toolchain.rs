@@ -82,6 +82,7 @@ pub(crate) struct NodeTools {
     /// Its shim lies beside it.
     pub(crate) containerd: PathBuf,
     pub(crate) ctr: PathBuf,
+    pub(crate) coredns: PathBuf,
 }
 
 impl Toolchain {
@@ -133,6 +134,7 @@ impl Toolchain {
             kube_proxy: built.find("bin/kube-proxy")?,
             containerd: built.find("bin/containerd")?,
             ctr: built.find("bin/ctr")?,
+            coredns: built.find("bin/coredns")?,
         })
     }
 

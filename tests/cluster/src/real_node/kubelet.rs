@@ -7,7 +7,7 @@ use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair};
 use serde_json::json;
 
 use super::preflight::search_path;
-use super::{ADDRESS, NODE, RealNodeError, USER, containerd, create_folder, write};
+use super::{ADDRESS, NODE, RealNodeError, USER, containerd, create_folder, dns, write};
 use crate::credentials::{kubeconfig_path, write_private};
 use crate::spec::Gpus;
 use crate::toolchain::NodeTools;
@@ -61,7 +61,9 @@ impl Kubelet<'_> {
             "containerRuntimeEndpoint": format!("unix://{}", containerd::socket().display()),
             "podLogsDir": self.folder.join("pod-logs"),
             "volumePluginDir": root.join("volume-plugins"),
-            "resolvConf": "", // nothing leaves the machine, so there is no name server to ask
+            "resolvConf": "", // nothing leaves the machine, so there is no name server to ask but the cluster's own
+            "clusterDNS": [ADDRESS],
+            "clusterDomain": dns::DOMAIN,
             "cgroupDriver": "cgroupfs",
             "failCgroupV1": false,
             "failSwapOn": false,

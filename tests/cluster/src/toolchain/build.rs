@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use super::module::GoModule;
+use super::module::{GoModule, Target};
 use crate::Progress;
 
 /// Why a module was not built.
@@ -114,7 +114,11 @@ async fn build_binaries(module: &GoModule, draft: &Path) -> Result<(), BuildErro
     let mut output = bin.as_os_str().to_owned();
     output.push("/"); // a folder, even when there is one binary only
     let mut go = go(module);
-    go.args(["build", "-trimpath", "-ldflags", &module.ldflags, "-o"]).arg(output).arg("tool");
+    let target = match module.recipe.target {
+        Target::Tools => "tool",
+        Target::Main => ".",
+    };
+    go.args(["build", "-trimpath", "-ldflags", &module.ldflags, "-o"]).arg(output).arg(target);
     run("build", go, draft).await?;
     for (theirs, ours) in module.recipe.binaries {
         std::fs::rename(bin.join(theirs), bin.join(ours)).map_err(write_error(&bin.join(ours)))?;

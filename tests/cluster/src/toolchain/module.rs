@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 /// Why a module folder cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum ModuleError {
-    /// `go.mod` or `go.sum` is missing.
+    /// `go.mod`, `go.sum` or `main.go` is missing.
     #[error("failed to read {}", path.display())]
     Read {
         /// The file.
@@ -36,6 +36,17 @@ pub(super) struct Recipe {
     pub(super) first_build: &'static str,
     /// Whether kwok's stage files are to be copied beside the binaries.
     pub(super) stages: bool,
+    /// What to build: the modules of the `tool` block, or a `main.go` of ours.
+    pub(super) target: Target,
+}
+
+/// What is built in a module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
+    /// The packages of the `tool` block.
+    Tools,
+    /// The module's own `main.go`, which picks what goes into the program.
+    Main,
 }
 
 /// Every module of a cluster with fake nodes, in building order.
@@ -53,6 +64,7 @@ pub(super) const MODULES: &[Recipe] = &[
         stamp: stamp_kubernetes,
         first_build: "about 6 minutes on 2 cores",
         stages: false,
+        target: Target::Tools,
     },
     Recipe {
         folder: "kwok",
@@ -61,6 +73,7 @@ pub(super) const MODULES: &[Recipe] = &[
         stamp: |version| format!("-X sigs.k8s.io/kwok/pkg/consts.Version={}", version.trim_start_matches('v')),
         first_build: "about 1 minute on 2 cores",
         stages: true,
+        target: Target::Tools,
     },
     Recipe {
         folder: "helm",
@@ -69,6 +82,7 @@ pub(super) const MODULES: &[Recipe] = &[
         stamp: |version| format!("-X helm.sh/helm/v4/internal/version.version={version}"),
         first_build: "about 1 minute on 2 cores",
         stages: false,
+        target: Target::Tools,
     },
 ];
 
@@ -81,6 +95,7 @@ pub(super) const NODE_MODULES: &[Recipe] = &[
         stamp: stamp_kubernetes,
         first_build: "about 2 minutes on 2 cores",
         stages: false,
+        target: Target::Tools,
     },
     Recipe {
         folder: "containerd",
@@ -93,6 +108,16 @@ pub(super) const NODE_MODULES: &[Recipe] = &[
         stamp: |version| format!("-X github.com/containerd/containerd/v2/version.Version={version}"),
         first_build: "about 2 minutes on 2 cores",
         stages: false,
+        target: Target::Tools,
+    },
+    Recipe {
+        folder: "coredns",
+        package: "github.com/coredns/coredns",
+        binaries: &[("coredns", "coredns")],
+        stamp: |version| format!("-X github.com/coredns/coredns/coremain.gitTag={version}"),
+        first_build: "about 1 minute on 2 cores",
+        stages: false,
+        target: Target::Main,
     },
 ];
 
@@ -118,7 +143,7 @@ pub(super) struct GoModule {
 }
 
 impl GoModule {
-    /// Reads `go.mod` and `go.sum`.
+    /// Reads `go.mod` and `go.sum`, and `main.go` where that is built.
     pub(super) fn read(sources: &Path, recipe: &'static Recipe) -> Result<Self, ModuleError> {
         let path = sources.join(recipe.folder);
         let read = |file: &str| {
@@ -128,7 +153,8 @@ impl GoModule {
         let (go_mod, go_sum) = (read("go.mod")?, read("go.sum")?);
         let version = required_version(&go_mod, recipe.package).ok_or(ModuleError::NoVersion(recipe.package))?;
         let ldflags = format!("-s -w {}", (recipe.stamp)(version));
-        let key = key(recipe.folder, &[&go_mod, &go_sum, &ldflags]);
+        let main = if recipe.target == Target::Main { read("main.go")? } else { String::new() };
+        let key = key(recipe.folder, &[&go_mod, &go_sum, &main, &ldflags]);
         Ok(Self { recipe, version: version.to_owned(), ldflags, key, path })
     }
 }
