@@ -1,7 +1,9 @@
 //! What the apiserver has, followed: nodes that are ours to play and pods that stand on them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{Node as NodeObject, Pod};
@@ -9,18 +11,22 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, ResourceExt as _};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::task::JoinSet;
 
+use crate::device_plugin;
 use crate::node::{self, Node};
 use crate::pod::{self, Seen, Sight};
+use crate::residents::{self, Residents};
 use crate::world::World;
 
 /// A node that is played.
 struct Played {
     node: Arc<Node>,
     uid: Option<String>,
-    socket: Option<JoinHandle<()>>,
+    /// Pods that are not ours to play, since the node is real.
+    residents: watch::Sender<Residents>,
+    /// What is done for the node besides its pods; ends with it.
+    _tasks: JoinSet<()>,
 }
 
 /// All that is played.
@@ -36,11 +42,25 @@ pub(crate) struct Cluster {
     tasks: JoinSet<()>,
 }
 
-impl Drop for Played {
-    fn drop(&mut self) {
-        if let Some(socket) = &self.socket {
-            socket.abort();
+impl Played {
+    /// Begins to play a node that has its folder.
+    fn begin(world: &Arc<World>, node: Arc<Node>, uid: Option<String>) -> Self {
+        let (residents, pods) = watch::channel(Residents::new());
+        let mut tasks = JoinSet::new();
+        if node.is_real {
+            tasks.spawn(device_plugin::offer(Arc::clone(&node)));
+            tasks.spawn(residents::follow(Arc::clone(world), Arc::clone(&node), pods));
+        } else if node.has_gpus() {
+            tasks.spawn(answer(Arc::clone(&node)));
         }
+        Self { node, uid, residents, _tasks: tasks }
+    }
+}
+
+/// Answers the node's agent.
+async fn answer(node: Arc<Node>) {
+    if let Err(error) = node::serve(node).await {
+        tracing::error!(error = &error as &dyn std::error::Error, "a node tells nobody who holds its devices");
     }
 }
 
@@ -103,24 +123,14 @@ impl Cluster {
             None => {}
         }
         let Some(node) = Node::of(object, &self.world.spec.folder.join("nodes")) else { return };
-        if let Err(error) = node.prepare() {
+        let prepared = node.prepare(&self.world.spec.binaries.nvml_mock);
+        let shown = prepared.and_then(|()| node.show(Duration::ZERO).map_err(io::Error::other));
+        if let Err(error) = shown {
             tracing::error!(node = name, %error, "a node has no folder");
             return;
         }
-        let node = Arc::new(node);
-        let socket = node.has_gpus().then(|| {
-            let node = Arc::clone(&node);
-            tokio::spawn(async move {
-                if let Err(error) = node::serve(node).await {
-                    tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        "a node tells nobody who holds its devices"
-                    );
-                }
-            })
-        });
-        tracing::info!(node = name, gpus = node.devices().all().len(), "plays a node");
-        self.nodes.insert(name, Played { node, uid, socket });
+        tracing::info!(node = name, gpus = node.devices().all().len(), real = node.is_real, "plays a node");
+        self.nodes.insert(name, Played::begin(&self.world, Arc::new(node), uid));
         self.show();
         for (uid, pod) in std::mem::take(&mut self.elsewhere) {
             self.pod(uid, pod);
@@ -159,8 +169,12 @@ impl Cluster {
                 self.pod(uid, Arc::new(pod));
             }
             Event::InitDone => {
-                let all = self.playing.keys().chain(self.elsewhere.keys());
-                let gone: Vec<_> = all.filter(|uid| !listed.contains(*uid)).cloned().collect();
+                let residents = self
+                    .nodes
+                    .values()
+                    .flat_map(|played| played.residents.borrow().keys().cloned().collect::<Vec<_>>());
+                let all = self.playing.keys().chain(self.elsewhere.keys()).cloned().chain(residents);
+                let gone: Vec<_> = all.filter(|uid| !listed.contains(uid)).collect();
                 gone.iter().for_each(|uid| self.pod_gone(uid));
             }
         }
@@ -176,6 +190,12 @@ impl Cluster {
             self.elsewhere.insert(uid, pod);
             return;
         };
+        if played.node.is_real {
+            played.residents.send_modify(|residents| {
+                residents.insert(uid, pod);
+            });
+            return;
+        }
         let (sender, seen) = watch::channel(Seen { pod, node_gone: false });
         let sight = Sight::new(seen, self.world.stop.clone());
         self.tasks.spawn(pod::play(Arc::clone(&self.world), Arc::clone(&played.node), sight));
@@ -184,6 +204,9 @@ impl Cluster {
 
     fn pod_gone(&mut self, uid: &str) {
         self.elsewhere.remove(uid);
+        for played in self.nodes.values().filter(|played| played.node.is_real) {
+            played.residents.send_if_modified(|residents| residents.remove(uid).is_some());
+        }
         let Some(sender) = self.playing.remove(uid) else { return };
         // At once, so that the next pod which the scheduler puts there finds them free.
         let node = sender.borrow().pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap_or_default();

@@ -30,8 +30,8 @@ const SOCKET_PATH: usize = 107;
 /// The programs under test.
 #[derive(Clone, Debug)]
 pub struct Binaries {
-    /// `plimsoll-operator`.
-    pub operator: PathBuf,
+    /// `plimsoll-operator`; none where operators run in containers.
+    pub operator: Option<PathBuf>,
     /// `plimsoll-agent`.
     pub agent: PathBuf,
     /// The library that stands in for the driver.
@@ -59,6 +59,8 @@ pub struct FleetSpec {
     pub startup_seconds: f64,
     /// Where the operator that leads listens for reports.
     pub progress_bind: SocketAddr,
+    /// The real kubelet's folder of its PodResources socket.
+    pub pod_resources_folder: Option<PathBuf>,
 }
 
 /// The fleet did not start.
@@ -182,7 +184,8 @@ fn checked(mut spec: FleetSpec) -> Result<FleetSpec, FleetError> {
     std::fs::create_dir_all(&spec.folder).map_err(failed(&spec.folder))?;
     // Programs run in folders of their own.
     spec.folder = spec.folder.canonicalize().map_err(failed(&spec.folder))?;
-    for program in [&mut spec.binaries.operator, &mut spec.binaries.agent, &mut spec.binaries.nvml_mock] {
+    let Binaries { operator, agent, nvml_mock } = &mut spec.binaries;
+    for program in operator.iter_mut().chain([agent, nvml_mock]) {
         *program = program.canonicalize().map_err(|_| FleetError::Missing(program.clone()))?;
     }
     // Names of nodes are rarely longer than this.

@@ -1,4 +1,4 @@
-//! Plays the kubelets, devices and programs of a cluster's fake nodes until it is told to end.
+//! Plays the kubelets, devices and programs of a cluster's fake nodes, and the devices of a real one, until it is told to end.
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
@@ -10,7 +10,8 @@ use plimsoll_test_fleet::{Binaries, Fleet, FleetSpec};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-/// Plays what runs on the fake GPU nodes of a cluster: Plimsoll's own pods as processes, training jobs as simulations
+/// Plays what runs on the fake GPU nodes of a cluster: Plimsoll's own pods as processes, training jobs as simulations. Of a
+/// real node it plays the GPUs alone
 #[derive(Debug, Parser)]
 #[command(name = "plimsoll-fleet", version)]
 struct Args {
@@ -29,9 +30,9 @@ struct Args {
     /// Another ground truth [default: the one that is built in, tests/fleet/truth/default.yaml]
     #[arg(long, value_name = "FILE")]
     truth: Option<PathBuf>,
-    /// plimsoll-operator
+    /// plimsoll-operator, where operators are not to run in containers
     #[arg(long, value_name = "FILE")]
-    operator: PathBuf,
+    operator: Option<PathBuf>,
     /// plimsoll-agent
     #[arg(long, value_name = "FILE")]
     agent: PathBuf,
@@ -44,9 +45,12 @@ struct Args {
     /// Seconds that a training container takes to start
     #[arg(long, default_value_t = 2.0)]
     startup_seconds: f64,
-    /// Where the operator that leads listens for reports
+    /// Where an operator that the fleet runs listens for reports once it leads
     #[arg(long, default_value = "127.0.0.1:18443")]
     progress_bind: SocketAddr,
+    /// The real kubelet's folder of its PodResources socket, where there is a real node
+    #[arg(long, value_name = "FOLDER")]
+    pod_resources_folder: Option<PathBuf>,
     /// Which log lines to write; by default not each connection that was not made, which the fleet tells itself
     #[arg(long, env = "PLIMSOLL_LOG", default_value = "info,kube_client::client::builder=off")]
     log: String,
@@ -73,6 +77,7 @@ async fn main() -> anyhow::Result<()> {
         report_interval: args.report_interval,
         startup_seconds: args.startup_seconds,
         progress_bind: args.progress_bind,
+        pod_resources_folder: args.pod_resources_folder,
     })
     .await?;
     tokio::select! {

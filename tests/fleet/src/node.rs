@@ -1,4 +1,4 @@
-//! One GPU node: its devices, the socket that tells who holds them, and the state that its driver shows.
+//! One GPU node: its devices, the socket that tells who holds them, and its driver.
 
 mod card;
 mod devices;
@@ -19,14 +19,20 @@ pub use socket::{SocketError, serve};
 
 /// kwok plays nodes with this annotation; so do we.
 const PLAYED: (&str, &str) = ("kwok.x-k8s.io/node", "fake");
+/// A node with this label has a kubelet and containers; its GPUs alone are ours.
+const REAL: (&str, &str) = ("plimsoll.dev/real", "true");
+/// How many GPUs a real node is to have; a kwok node says so in its status.
+const COUNT: &str = "nvidia.com/gpu.count";
 
-/// One node whose kubelet we play.
+/// One node whose GPUs we play, and whose kubelet too unless it is real.
 #[derive(Debug)]
 pub struct Node {
     /// Its name.
     pub name: String,
     /// Label `nvidia.com/gpu.product`; empty without GPUs.
     pub product: String,
+    /// It has a kubelet, and its pods run in containers.
+    pub is_real: bool,
     folder: PathBuf,
     address: Option<String>,
     devices: Mutex<Devices>,
@@ -35,19 +41,24 @@ pub struct Node {
 impl Node {
     /// The node of an object, if it is one that we play.
     pub fn of(object: &core::Node, nodes: &Path) -> Option<Self> {
-        let annotations = object.metadata.annotations.as_ref()?;
-        if annotations.get(PLAYED.0).is_none_or(|value| value != PLAYED.1) {
-            return None;
-        }
-        let name = object.metadata.name.clone()?;
-        let product = object.metadata.labels.as_ref().and_then(|labels| labels.get("nvidia.com/gpu.product")).cloned();
+        let note = |key: &str| object.metadata.annotations.as_ref().and_then(|all| all.get(key)).map(String::as_str);
+        let label = |key: &str| object.metadata.labels.as_ref().and_then(|all| all.get(key)).map(String::as_str);
         let allocatable = object.status.as_ref().and_then(|status| status.allocatable.as_ref());
-        let count = allocatable.and_then(|all| all.get(RESOURCE)?.0.parse().ok()).unwrap_or(0);
+        let is_real = label(REAL.0) == Some(REAL.1);
+        let count = match is_real {
+            true => label(COUNT)?.parse().ok()?,
+            false if note(PLAYED.0) == Some(PLAYED.1) => {
+                allocatable.and_then(|all| all.get(RESOURCE)?.0.parse().ok()).unwrap_or(0)
+            }
+            false => return None,
+        };
+        let name = object.metadata.name.clone()?;
+        let product = label("nvidia.com/gpu.product").unwrap_or_default().to_owned();
         let devices = Mutex::new(Devices::of(&name, count));
         let addresses = object.status.as_ref().and_then(|status| status.addresses.as_ref());
         let internal = addresses.and_then(|all| all.iter().find(|address| address.type_ == "InternalIP"));
         let address = internal.map(|address| address.address.clone());
-        Some(Self { address, folder: nodes.join(&name), product: product.unwrap_or_default(), devices, name })
+        Some(Self { address, folder: nodes.join(&name), product, is_real, devices, name })
     }
 
     /// Its devices.
@@ -56,12 +67,13 @@ impl Node {
         self.devices.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes its folder.
+    /// Makes its folder and installs its driver, for which the given library stands in.
     ///
     /// # Errors
-    /// When the folder cannot be made.
-    pub fn prepare(&self) -> io::Result<()> {
-        std::fs::create_dir_all(&self.folder)
+    /// When a folder cannot be made or the library not be copied.
+    pub fn prepare(&self, nvml_mock: &Path) -> io::Result<()> {
+        std::fs::create_dir_all(&self.folder)?;
+        self.install_driver(nvml_mock)
     }
 
     /// Whether it has devices at all.
@@ -82,11 +94,6 @@ impl Node {
     /// Where its kubelet listens for questions about devices.
     pub fn socket(&self) -> PathBuf {
         self.folder.join("kubelet.sock")
-    }
-
-    /// What its driver shows.
-    pub fn driver_state(&self) -> PathBuf {
-        self.folder.join("nvml.json")
     }
 
     /// What is wrong with its devices, written by a test.
@@ -125,6 +132,18 @@ pub(crate) mod tests {
     fn a_node_that_somebody_else_plays_is_left_alone() {
         let object = serde_json::from_value(json!({"metadata": {"name": "real"}})).unwrap();
         assert!(Node::of(&object, Path::new("/x")).is_none());
+    }
+
+    #[test]
+    fn a_real_node_has_the_devices_that_its_label_says() {
+        let labelled = |labels: serde_json::Value| {
+            let object = json!({"metadata": {"name": "real-0", "labels": labels}});
+            Node::of(&serde_json::from_value(object).unwrap(), Path::new("/x"))
+        };
+        assert!(labelled(json!({"plimsoll.dev/real": "true"})).is_none(), "not labelled so far");
+        let node = labelled(json!({"plimsoll.dev/real": "true", "nvidia.com/gpu.count": "4"})).unwrap();
+        assert!(node.is_real);
+        assert_eq!(node.devices().all().len(), 4);
     }
 
     #[test]

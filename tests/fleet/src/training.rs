@@ -14,20 +14,39 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use plimsoll_crds::labels;
 
 pub(crate) use checkpoint::Storage;
 pub(crate) use gang::Gangs;
 
-use crate::node::Node;
+use crate::node::{Load, Node};
+use crate::pod::contents::Contents;
 use crate::pod::environment::{Addresses, variables};
 use crate::pod::status::{self, End, State, View};
 use crate::pod::{self, Ending, Sight};
+use crate::truth::{Truth, usable_bytes};
 use crate::world::World;
 use gang::{Exit, Member};
 use orders::Orders;
 
 /// A container that did not end within its grace was killed.
 const KILLED: i32 = 137;
+
+/// What a pod of a job makes its devices do, where its own container computes the steps; `None` while it does not run, or
+/// when it is no job's.
+pub(crate) fn load(truth: &Truth, product: &str, pod: &Pod) -> Option<Load> {
+    let job = pod.metadata.labels.as_ref()?.get(labels::JOB_NAME).filter(|_| pod::is_running(pod))?;
+    let trainer = pod::trainer(pod)?;
+    let environment = variables(pod, trainer, Addresses::default(), &Contents::default());
+    let orders = Orders::read(pod, &environment);
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    // All pods of a job have as many devices.
+    let gpus_per_pod = vec![pod::gpus(trainer); orders.pods as usize];
+    let outcome = truth.job(&orders.profile, &format!("{namespace}/{job}"))?.run(&orders.run(product, gpus_per_pod));
+    let memory_bytes = outcome.memory_bytes().min(usable_bytes(product));
+    Some(Load { busy: program::BUSY, sm: outcome.sm_activity, memory_bytes })
+}
 
 /// Plays a pod of a training job: devices, start, training, end.
 pub(crate) async fn play(world: &Arc<World>, node: &Arc<Node>, sight: &mut Sight) {
@@ -72,7 +91,7 @@ pub(crate) async fn play(world: &Arc<World>, node: &Arc<Node>, sight: &mut Sight
     world.put_status(&pod, &view(State::Running(started)).status(&sight.pod())).await;
 
     let addresses = Addresses { pod: &ip, host: node.address().unwrap_or_default() };
-    let environment = variables(&pod, &trainer, addresses, &pod::contents::Contents::default());
+    let environment = variables(&pod, &trainer, addresses, &Contents::default());
     let orders = Orders::read(&pod, &environment);
     let mut seat = world.gangs.join(world, Member::new(&pod, node, &trainer, orders));
     let exit = tokio::select! {

@@ -60,9 +60,10 @@ struct File {
 }
 
 const DEFAULT: &str = include_str!("../truth/default.yaml");
-const TABLES: [(&str, &str); 5] = [
+const TABLES: [(&str, &str); 6] = [
     ("pollux/cifar10.csv", include_str!("../truth/pollux/cifar10.csv")),
     ("tables/gang.csv", include_str!("../truth/tables/gang.csv")),
+    ("tables/host.csv", include_str!("../truth/tables/host.csv")),
     ("tables/live.csv", include_str!("../truth/tables/live.csv")),
     ("tables/llama.csv", include_str!("../truth/tables/llama.csv")),
     ("tables/transformer.csv", include_str!("../truth/tables/transformer.csv")),

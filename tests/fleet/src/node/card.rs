@@ -16,10 +16,11 @@ pub struct Card {
 }
 
 /// Products by what their label begins with; figures are of the data sheets.
-const CARDS: [(&str, Card); 4] = [
+const CARDS: [(&str, Card); 5] = [
     ("NVIDIA-H100", card("NVIDIA H100 80GB HBM3", 70.0, 700.0, true, (9, 0))),
     ("NVIDIA-A100-SXM4-80GB", card("NVIDIA A100-SXM4-80GB", 55.0, 400.0, false, (8, 0))),
     ("NVIDIA-A100", card("NVIDIA A100-SXM4-40GB", 50.0, 400.0, false, (8, 0))),
+    ("NVIDIA-L4", card("NVIDIA L4", 13.0, 72.0, false, (8, 9))),
     ("Tesla-T4", card("Tesla T4", 10.0, 70.0, false, (7, 5))),
 ];
 
@@ -51,6 +52,7 @@ mod tests {
     fn only_hopper_has_performance_monitoring() {
         assert!(Card::of("NVIDIA-H100-80GB-HBM3").gpm);
         assert!(!Card::of("NVIDIA-A100-SXM4-40GB").gpm);
+        assert!(!Card::of("NVIDIA-L4").gpm);
         assert_eq!(Card::of("Tesla-T4").name, "Tesla T4");
         assert_eq!(Card::of("NVIDIA-A100-SXM4-80GB").name, "NVIDIA A100-SXM4-80GB");
     }

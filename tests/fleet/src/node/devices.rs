@@ -1,5 +1,7 @@
 //! The devices of one node: who holds which, and what each does.
 
+use std::collections::BTreeMap;
+
 use crate::truth::hash;
 
 /// The resource that a device plugin of NVIDIA offers.
@@ -118,6 +120,14 @@ impl Devices {
         }
     }
 
+    /// Takes over who holds what and what it does, by UUID; a device that is not named is free.
+    pub fn assign(&mut self, uses: &BTreeMap<String, (Holder, Load)>) {
+        for device in &mut self.all {
+            let used = uses.get(&device.uuid).cloned();
+            (device.holder, device.load) = used.map(|(holder, load)| (Some(holder), load)).unwrap_or_default();
+        }
+    }
+
     fn held_by(&self, uid: &str) -> Vec<usize> {
         let is_held = |i: &usize| self.all[*i].holder.as_ref().is_some_and(|holder| holder.uid == uid);
         (0..self.all.len()).filter(is_held).collect()
@@ -169,6 +179,16 @@ mod tests {
         let given = devices.allocate(&[(holder("a"), 2)]).unwrap();
         assert_eq!(devices.allocate(&[(holder("a"), 2)]).unwrap(), given);
         assert_eq!(devices.all().iter().filter(|d| d.holder.is_some()).count(), 2);
+    }
+
+    #[test]
+    fn a_device_that_nobody_is_said_to_hold_is_free() {
+        let mut devices = Devices::of("n", 2);
+        let load = Load { busy: 1.0, sm: 0.5, memory_bytes: 7 };
+        devices.assign(&BTreeMap::from([(devices.all()[1].uuid.clone(), (holder("a"), load))]));
+        assert_eq!((devices.all()[0].holder.as_ref(), devices.all()[1].load), (None, load));
+        devices.assign(&BTreeMap::new());
+        assert_eq!((devices.all()[1].holder.as_ref(), devices.all()[1].load), (None, Load::default()));
     }
 
     #[test]

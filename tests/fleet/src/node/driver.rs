@@ -1,10 +1,12 @@
-//! The driver's state file of a node: devices as they work, and what a test says is wrong with them.
+//! The driver of a node: its library, and beside it the state that it shows, devices as they work and what a test says is
+//! wrong with them. Whoever mounts the folder, wherever, sees the node's devices.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nvidia_ml_mock::{Code, GpuState, ProcessState, State, WriteError};
+use nvidia_ml_mock::{Code, GpuState, ProcessState, STATE_FILE, State, WriteError};
 use serde::Deserialize;
 
 use super::{Card, Device, Node};
@@ -33,6 +35,33 @@ impl Faults {
 }
 
 impl Node {
+    /// The driver's folder.
+    pub fn driver(&self) -> PathBuf {
+        self.folder().join("driver")
+    }
+
+    /// The driver's library.
+    pub fn driver_library(&self) -> PathBuf {
+        self.driver().join("lib64/libnvidia-ml.so.1")
+    }
+
+    /// What the driver shows.
+    pub fn driver_state(&self) -> PathBuf {
+        self.driver_library().with_file_name(STATE_FILE)
+    }
+
+    /// Installs the library that stands in for the driver's.
+    pub(super) fn install_driver(&self, nvml_mock: &Path) -> io::Result<()> {
+        let library = self.driver_library();
+        if let Some(folder) = library.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        // Whole and under another name first: an agent that has the one of an earlier fleet loaded keeps it.
+        let beside = library.with_extension("new");
+        std::fs::copy(nvml_mock, &beside)?;
+        std::fs::rename(beside, library)
+    }
+
     /// Lets time pass for its devices and shows the result in the driver's state file.
     ///
     /// # Errors
@@ -92,7 +121,7 @@ mod tests {
     fn a_node_shows_what_its_devices_do() {
         let folder = tempfile::tempdir().unwrap();
         let node = node(folder.path(), 2);
-        node.prepare().unwrap();
+        node.prepare(&nvidia_ml_mock::built_library().unwrap()).unwrap();
         let holder = Holder { uid: "u".into(), namespace: "n".into(), pod: "p".into(), container: "c".into() };
         node.devices().allocate(&[(holder, 1)]).unwrap();
         node.devices().work("u", Load { busy: 1.0, sm: 0.5, memory_bytes: 1 << 30 });
@@ -108,10 +137,20 @@ mod tests {
     }
 
     #[test]
+    fn whoever_loads_the_library_of_a_node_finds_its_state_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let node = node(folder.path(), 1);
+        node.prepare(&nvidia_ml_mock::built_library().unwrap()).unwrap();
+        node.show(Duration::ZERO).unwrap();
+        let library = folder.path().join("h100-0/driver/lib64/libnvidia-ml.so.1");
+        assert!(library.is_file() && library.with_file_name(STATE_FILE).is_file());
+    }
+
+    #[test]
     fn a_test_can_break_a_device() {
         let folder = tempfile::tempdir().unwrap();
         let node = node(folder.path(), 2);
-        node.prepare().unwrap();
+        node.prepare(&nvidia_ml_mock::built_library().unwrap()).unwrap();
         std::fs::write(node.faults(), r#"{"errors": {"1": {"nvmlDeviceGetPowerUsage": 15}}}"#).unwrap();
         node.show(Duration::ZERO).unwrap();
         let state = State::read(&node.driver_state()).unwrap();

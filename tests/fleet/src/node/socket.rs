@@ -102,7 +102,7 @@ mod tests {
     async fn the_socket_tells_who_holds_what() {
         let folder = tempfile::tempdir().unwrap();
         let node = Arc::new(node(folder.path(), 8));
-        node.prepare().unwrap();
+        node.prepare(&nvidia_ml_mock::built_library().unwrap()).unwrap();
         let holder = Holder { uid: "u".into(), namespace: "nlp".into(), pod: "llm-r1-0".into(), container: "c".into() };
         node.devices().allocate(&[(holder, 2)]).unwrap();
         let expected: Vec<String> = node.devices().all()[..2].iter().map(|device| device.uuid.clone()).collect();

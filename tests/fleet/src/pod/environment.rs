@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{Container, EnvVar, Pod};
 use super::contents::Contents;
 
 /// What only the kubelet knows of a pod.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Addresses<'a> {
     /// Its address.
     pub(crate) pod: &'a str,

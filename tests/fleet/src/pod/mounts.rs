@@ -50,7 +50,8 @@ pub(crate) fn resolve(pod: &Pod, container: &Container, path: &str, contents: &C
 pub(crate) struct Places(Vec<(String, PathBuf)>);
 
 impl Places {
-    /// Writes the volumes that have contents into `folder`. What the host has is looked up with `host`.
+    /// Writes the volumes that have contents into `folder`. What the host has is looked up with `host`, by name
+    /// of the volume and path.
     ///
     /// # Errors
     /// When a file cannot be written.
@@ -59,13 +60,13 @@ impl Places {
         container: &Container,
         contents: &Contents,
         folder: &Path,
-        host: impl Fn(&str) -> Option<PathBuf>,
+        host: impl Fn(&str, &str) -> Option<PathBuf>,
     ) -> io::Result<Self> {
         let mut places = Vec::new();
         for mount in container.volume_mounts.iter().flatten() {
             let Some(volume) = volumes(pod).find(|volume| volume.name == mount.name) else { continue };
             let place = match &volume.host_path {
-                Some(source) => match host(&source.path) {
+                Some(source) => match host(&volume.name, &source.path) {
                     Some(place) => place,
                     None => continue,
                 },
@@ -177,7 +178,7 @@ mod tests {
     fn paths_of_the_container_become_places_of_this_machine() {
         let (pod, folder) = (pod(), tempfile::tempdir().unwrap());
         let container = &super::super::containers(&pod)[0];
-        let host = |path: &str| path.ends_with("pod-resources").then(|| folder.path().join("node"));
+        let host = |_: &str, path: &str| path.ends_with("pod-resources").then(|| folder.path().join("node"));
         let places = Places::prepare(&pod, container, &Contents::default(), folder.path(), host).unwrap();
         let socket = places.translate("/var/lib/kubelet/pod-resources/kubelet.sock");
         assert_eq!(socket, folder.path().join("node/kubelet.sock").to_string_lossy());

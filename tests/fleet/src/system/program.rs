@@ -6,17 +6,22 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{Container, Pod};
-use nvidia_ml_mock::STATE_VARIABLE;
 use tokio::process::{Child, Command};
 
 use super::probe::Probe;
 use crate::access::{AccessError, BoundToken, Renewal};
+use crate::fleet::Binaries;
 use crate::node::Node;
 use crate::pod::containers;
 use crate::pod::contents::Contents;
 use crate::pod::environment::{Addresses, arguments, variables};
 use crate::pod::mounts::Places;
 use crate::world::World;
+
+/// Name of the volume by which the chart mounts the driver.
+const DRIVER_VOLUME: &str = "driver";
+/// Where an agent finds the driver's library.
+const NVML_LIBRARY: &str = "PLIMSOLL_NVML_LIBRARY";
 
 /// Which program a container runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +47,9 @@ pub(super) enum ProgramError {
     /// It has no access.
     #[error(transparent)]
     Access(#[from] AccessError),
+    /// The fleet was not given it.
+    #[error("failed to run pod {0}: the fleet was started without its program")]
+    Missing(String),
     /// Its files cannot be written.
     #[error("failed to write the files of pod {pod}")]
     Files {
@@ -82,6 +90,13 @@ impl Component {
         }
     }
 
+    fn binary(self, binaries: &Binaries) -> Option<PathBuf> {
+        match self {
+            Self::Operator => binaries.operator.clone(),
+            Self::Agent => Some(binaries.agent.clone()),
+        }
+    }
+
     /// Its name in the account.
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -114,8 +129,12 @@ impl Program {
         let renewal = BoundToken::of(pod, None, None).keep(world.client.clone(), token.clone()).await?;
         world.door.write_kubeconfig(&kubeconfig, &token, namespace)?;
         let files = |source| ProgramError::Files { pod: name.clone(), source };
-        // The kubelet's folder is the node's: its socket stands there.
-        let host = |path: &str| path.trim_end_matches('/').ends_with("pod-resources").then(|| node.folder().to_owned());
+        // The kubelet's folder is the node's: its socket stands there. The driver's is the node's own, whatever path the
+        // chart has for all nodes.
+        let host = |volume: &str, path: &str| match volume {
+            DRIVER_VOLUME => Some(node.driver()),
+            _ => path.trim_end_matches('/').ends_with("pod-resources").then(|| node.folder().to_owned()),
+        };
         let places = Places::prepare(pod, &container, &contents, &folder.join("volumes"), host).map_err(files)?;
 
         let addresses = Addresses { pod: ip, host: node.address().unwrap_or("127.0.0.1") };
@@ -128,15 +147,13 @@ impl Program {
         if component == Component::Operator {
             variables.insert("PLIMSOLL_PROGRESS_BIND".into(), world.spec.progress_bind.to_string());
         } else {
-            let library = world.spec.binaries.nvml_mock.to_string_lossy().into_owned();
-            variables.insert("PLIMSOLL_NVML_LIBRARY".into(), library);
-            variables.insert(STATE_VARIABLE.into(), node.driver_state().to_string_lossy().into_owned());
+            let mounted = variables.get(NVML_LIBRARY).is_some_and(|path| Path::new(path).starts_with(node.driver()));
+            if !mounted {
+                variables.insert(NVML_LIBRARY.into(), node.driver_library().to_string_lossy().into_owned());
+            }
             variables.insert("PLIMSOLL_POD_RESOURCES_SOCKET".into(), node.socket().to_string_lossy().into_owned());
         }
-        let path = match component {
-            Component::Operator => world.spec.binaries.operator.clone(),
-            Component::Agent => world.spec.binaries.agent.clone(),
-        };
+        let path = component.binary(&world.spec.binaries).ok_or_else(|| ProgramError::Missing(name.clone()))?;
         let log = world.spec.folder.join("logs").join(format!("{name}.log"));
         std::fs::create_dir_all(world.spec.folder.join("logs")).map_err(files)?;
         let admin = free_address().map_err(files)?;

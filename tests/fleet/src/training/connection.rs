@@ -19,6 +19,7 @@ use crate::access::{AccessError, BoundToken, Renewal};
 use crate::files;
 use crate::pod::contents::Contents;
 use crate::pod::mounts::{Source, resolve};
+use crate::service_name::ServiceName;
 use crate::world::World;
 
 /// How long an answer may take: a report never holds training up.
@@ -41,6 +42,10 @@ enum ConnectionError {
     Write(PathBuf, #[source] std::io::Error),
     #[error("failed to read what the pod mounts")]
     Contents(#[source] Box<kube::Error>),
+    #[error("failed to find the Service {0}")]
+    Service(String, #[source] Box<kube::Error>),
+    #[error("failed to find an address of the Service {0}")]
+    NoAddress(String),
     #[error("failed to make a client")]
     Client(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("failed to post a report")]
@@ -164,11 +169,21 @@ impl Speaker {
         said
     }
 
+    /// Where a host is: a Service has an address.
+    async fn host(&self, host: &str) -> Result<String, ConnectionError> {
+        let Some(service) = ServiceName::of(host) else { return Ok(host.to_owned()) };
+        let address = service.address(&self.world.client).await;
+        let address = address.map_err(|source| ConnectionError::Service(host.to_owned(), Box::new(source)))?;
+        address.ok_or_else(|| ConnectionError::NoAddress(host.to_owned()))
+    }
+
     async fn open(&self) -> Result<Connection, ConnectionError> {
         let bad_url = || ConnectionError::Url(self.url.clone());
         let uri: Uri = self.url.parse().map_err(|_| bad_url())?;
         let authority = uri.authority().ok_or_else(bad_url)?;
-        let server = format!("{}://{authority}", uri.scheme_str().unwrap_or("https"));
+        let host = self.host(authority.host()).await?;
+        let port = authority.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
+        let server = format!("{}://{host}{port}", uri.scheme_str().unwrap_or("https"));
 
         let contents = Contents::fetch(&self.world.client, &self.pod).await;
         let contents = contents.map_err(|source| ConnectionError::Contents(Box::new(source)))?;
@@ -190,7 +205,9 @@ impl Speaker {
         let renewal = token.keep(self.world.client.clone(), token_path.clone()).await?;
 
         let kubeconfig = json!({
-            "clusters": [{"name": "progress", "cluster": {"server": server, "certificate-authority": ca_path}}],
+            "clusters": [{"name": "progress", "cluster": {
+                // The name stays what the certificate must be of, wherever it leads.
+                "server": server, "tls-server-name": authority.host(), "certificate-authority": ca_path}}],
             "users": [{"name": "pod", "user": {"tokenFile": token_path}}],
             "contexts": [{"name": "pod", "context": {"cluster": "progress", "user": "pod"}}],
             "current-context": "pod",

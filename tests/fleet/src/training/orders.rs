@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::Pod;
 use plimsoll_protocol::env as name;
 
+use crate::truth::Run;
+
 /// Names the profile of the ground truth.
 const PROFILE: &str = "fleet.plimsoll.dev/profile";
 /// Optimizer steps of the whole training, in place of the profile's.
@@ -75,6 +77,20 @@ impl Orders {
             url: text(name::SERVER_URL),
             token_file: text(name::SERVER_TOKEN),
             ca_file: text(name::SERVER_CA_CERT),
+        }
+    }
+
+    /// How a job runs that is told so, with its pods on devices of a product.
+    pub(super) fn run(&self, product: &str, gpus_per_pod: Vec<u32>) -> Run {
+        Run {
+            product: product.to_owned(),
+            gpus_per_pod: gpus_per_pod.into_iter().map(|gpus| gpus.max(1)).collect(),
+            micro_batch: self.micro_batch,
+            accumulation: self.accumulation,
+            data: self.data,
+            tensor: self.tensor,
+            sharding: self.sharding.clone(),
+            recompute: self.recompute.clone(),
         }
     }
 }

@@ -13,7 +13,7 @@ use super::report;
 use super::simulation::{Happening, Simulation};
 use crate::node::Load;
 use crate::record::Training;
-use crate::truth::{Run, usable_bytes};
+use crate::truth::usable_bytes;
 use crate::world::World;
 
 /// How long a program runs before it runs out of memory.
@@ -21,7 +21,7 @@ const SHORTLY: Duration = Duration::from_secs(2);
 /// How long ranks take to notice that another one is gone.
 const NOTICE: Duration = Duration::from_secs(2);
 /// Share of time in which a kernel is resident while a program trains: collectives are kernels too.
-const BUSY: f64 = 0.98;
+pub(super) const BUSY: f64 = 0.98;
 /// SIGTERM, unhandled.
 const TERMINATED: i32 = 143;
 
@@ -119,16 +119,7 @@ impl Program {
             return None;
         };
         let product = first.node.product.clone();
-        let run = Run {
-            product: product.clone(),
-            gpus_per_pod: crew.members().map(|member| member.gpus.max(1)).collect(),
-            micro_batch: orders.micro_batch,
-            accumulation: orders.accumulation,
-            data: orders.data,
-            tensor: orders.tensor,
-            sharding: orders.sharding.clone(),
-            recompute: orders.recompute.clone(),
-        };
+        let run = orders.run(&product, crew.members().map(|member| member.gpus).collect());
         let held = |folder: &str| world.storage.read(&key.namespace, folder).map(|held| held.step);
         // A program begins where it is told to, whatever its own folder holds. One that an earlier fleet ran goes on there.
         let own = first.ran_before.then(|| held(&orders.checkpoint_dir)).flatten();

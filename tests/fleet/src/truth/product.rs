@@ -8,6 +8,7 @@ pub fn usable_bytes(product: &str) -> u64 {
         "NVIDIA-H100-80GB-HBM3" => 79.1,
         "NVIDIA-A100-SXM4-40GB" => 39.4,
         "NVIDIA-A100-SXM4-80GB" => 79.1,
+        "NVIDIA-L4" => 22.0,
         "Tesla-T4" => 14.6,
         _ => 15.8,
     };
@@ -19,6 +20,7 @@ pub fn total_bytes(product: &str) -> u64 {
     let mib: u64 = match product {
         "NVIDIA-H100-80GB-HBM3" | "NVIDIA-A100-SXM4-80GB" => 81_559,
         "NVIDIA-A100-SXM4-40GB" => 40_960,
+        "NVIDIA-L4" => 23_034,
         "Tesla-T4" => 15_360,
         _ => 16_384,
     };
