@@ -12,8 +12,10 @@ mod debian;
 mod elf;
 mod image;
 mod libraries;
+mod program;
 mod recipe;
 mod sbom;
+mod workspace;
 
 pub use archive::NameTooLong;
 pub use blob::sha256;
@@ -22,4 +24,6 @@ pub use debian::DebianError;
 pub use elf::ElfError;
 pub use image::{Archived, Image};
 pub use libraries::LibrariesError;
+pub use program::{Program, UnknownProgram};
 pub use recipe::{Built, Recipe, RecipeError};
+pub use workspace::{Workspace, WorkspaceError};

@@ -66,11 +66,26 @@ pub enum RecipeError {
 }
 
 impl Recipe<'_> {
-    /// Makes the image. The same files give the same bytes.
+    /// Makes the image and the list of what went into it. The same files give the same bytes.
     ///
     /// # Errors
     /// When a file is missing, or what went in cannot be told.
     pub fn build(&self) -> Result<Built, RecipeError> {
+        let (image, sbom) = self.listed()?;
+        let archived = image.archive()?;
+        let sbom_artifact = sbom::artifact(&sbom, &format!("{}.cdx.json", self.package), &archived.descriptor)?;
+        Ok(Built { image: archived.bytes, digest: archived.digest, sbom, sbom_artifact })
+    }
+
+    /// Makes the image alone.
+    ///
+    /// # Errors
+    /// When a file is missing, or what went in cannot be told.
+    pub fn image(&self) -> Result<Image, RecipeError> {
+        Ok(self.listed()?.0)
+    }
+
+    fn listed(&self) -> Result<(Image, String), RecipeError> {
         let content = std::fs::read(self.program).map_err(|e| RecipeError::Read(self.program.to_owned(), e))?;
         let files = libraries::of(self.program, self.libraries)?;
         let packages = debian::of(files.keys().map(PathBuf::as_path))?;
@@ -100,8 +115,6 @@ impl Recipe<'_> {
         ] {
             image = image.label(&format!("org.opencontainers.image.{key}"), value);
         }
-        let archived = image.archive()?;
-        let sbom_artifact = sbom::artifact(&sbom, &file, &archived.descriptor)?;
-        Ok(Built { image: archived.bytes, digest: archived.digest, sbom, sbom_artifact })
+        Ok((image, sbom))
     }
 }

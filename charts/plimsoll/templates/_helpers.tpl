@@ -55,3 +55,12 @@ else touches metadata alone, passes. */}}
 - name: spec-is-new-or-changed
   expression: request.operation == 'CREATE' || object.spec != oldObject.spec
 {{- end }}
+
+{{/* Where the agent finds the driver's library; empty leaves it to the loader. */}}
+{{- define "plimsoll.nvmlLibrary" -}}
+{{- if .Values.agent.nvmlLibrary -}}
+{{- .Values.agent.nvmlLibrary }}
+{{- else if .Values.agent.driverRoot -}}
+/usr/local/nvidia/lib64/libnvidia-ml.so.1
+{{- end -}}
+{{- end }}
