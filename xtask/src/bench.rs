@@ -30,8 +30,12 @@ impl Args {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let progress = |line: &str| println!("{line}");
         let binaries = Binaries::build(&progress).await?;
-        let stage =
-            Stage::set(&StageSpec { name: self.name.clone(), ..StageSpec::default() }, &binaries, &progress).await?;
+        let stage = Stage::set(
+            &StageSpec { name: self.name.clone(), fake_only: true, ..StageSpec::default() },
+            &binaries,
+            &progress,
+        )
+        .await?;
         let mut seconds = Vec::new();
         for number in 0..self.jobs {
             seconds.push(apply_to_bound(&stage, number).await?.as_secs_f64());

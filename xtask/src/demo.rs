@@ -38,6 +38,9 @@ pub(crate) struct Args {
     /// Another cluster [default: tests/cluster/clusters/demo.yaml]
     #[arg(long, value_name = "FILE")]
     cluster: Option<PathBuf>,
+    /// No real node, even where this machine could run one: operator and agents run as processes, and (f) is left out
+    #[arg(long)]
+    fake_only: bool,
     /// Name of the cluster, so that several can stand side by side
     #[arg(long, default_value = "demo")]
     name: String,
@@ -61,6 +64,8 @@ impl Args {
             truth: self.truth.clone(),
             seed: self.seed,
             time_scale: self.time_scale,
+            fake_only: self.fake_only,
+            values: Vec::new(),
         };
         let stage = Stage::set(&spec, &binaries, &progress).await?;
         println!("\nThe chart was installed with these values ({}):", demo_values().display());
@@ -74,7 +79,7 @@ impl Args {
         let bound = Duration::from_secs(60 * self.minutes);
         let told = live::tell(&stage, bound, self.kill_leader).await;
         let result = match &told {
-            Ok(told) => self.conclude(&stage, told),
+            Ok(told) => self.conclude(&stage, told).await,
             Err(error) => Err(anyhow::anyhow!("{error:#}")),
         };
         println!("\nthe story took {:.0} s in all", started.elapsed().as_secs_f64());
@@ -88,9 +93,9 @@ impl Args {
         result
     }
 
-    fn conclude(&self, stage: &Stage, told: &live::Told) -> anyhow::Result<()> {
+    async fn conclude(&self, stage: &Stage, told: &live::Told) -> anyhow::Result<()> {
         let fleet = FleetState::read(&stage.fleet_folder())?;
-        summary::print(stage, told, &fleet);
+        summary::print(stage, told, &stage.system_pods().await?);
         let findings = expectations(&told.record);
         println!("\nWhat must hold:");
         for finding in &findings {

@@ -17,6 +17,8 @@ pub struct Binaries {
     pub fleet: PathBuf,
     /// The library that stands in for the driver.
     pub nvml_mock: PathBuf,
+    /// `plimsoll-demo-trainer`.
+    pub trainer: PathBuf,
 }
 
 /// The checkout that this crate was built from.
@@ -32,11 +34,12 @@ impl Binaries {
     /// When cargo fails; its output goes to the terminal.
     pub async fn build(progress: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Self> {
         let started = Instant::now();
-        progress("building operator, agent, fleet and the NVML library");
+        progress("building operator, agent, demo trainer, fleet and the NVML library");
         let cargo = option_env!("CARGO").unwrap_or("cargo");
         let status = Command::new(cargo)
             .args(["build", "--quiet", "--locked", "--profile", "demo"])
             .args(["-p", "plimsoll-operator", "-p", "plimsoll-agent", "-p", "plimsoll-test-fleet", "-p", "nvml-mock"])
+            .args(["-p", "plimsoll-demo-trainer"])
             .current_dir(checkout())
             .status()
             .await
@@ -51,6 +54,7 @@ impl Binaries {
             agent: folder.join("plimsoll-agent"),
             fleet: folder.join("plimsoll-fleet"),
             nvml_mock: folder.join("libnvidia_ml_mock.so"),
+            trainer: folder.join("plimsoll-demo-trainer"),
         })
     }
 }

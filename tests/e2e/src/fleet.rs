@@ -1,7 +1,7 @@
 //! What the fleet says of the programs that it runs: its `fleet.json`.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
 use serde::Deserialize;
@@ -18,8 +18,6 @@ pub struct SystemPod {
     pub pid: Option<u32>,
     /// Where its admin server listens.
     pub admin: SocketAddr,
-    /// Its log.
-    pub log: PathBuf,
 }
 
 /// The fleet's own account.
@@ -43,30 +41,5 @@ impl FleetState {
         let file = folder.join("fleet.json");
         let text = std::fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))?;
         serde_json::from_str(&text).with_context(|| format!("failed to understand {}", file.display()))
-    }
-
-    /// Programs of one component.
-    pub fn of<'a>(&'a self, component: &'a str) -> impl Iterator<Item = &'a SystemPod> {
-        self.system_pods.iter().filter(move |p| p.component == component)
-    }
-}
-
-impl SystemPod {
-    /// Resident memory in bytes; `None` when it does not run.
-    pub fn resident_bytes(&self) -> Option<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid?)).ok()?;
-        let line = status.lines().find(|l| l.starts_with("VmRSS:"))?;
-        Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
-    }
-
-    /// Its metrics page.
-    ///
-    /// # Errors
-    /// When it does not answer.
-    pub async fn metrics(&self) -> anyhow::Result<String> {
-        let address = format!("http://{}", self.admin).parse().context("failed to read its address")?;
-        let client = kube::Client::try_from(kube::Config::new(address))?;
-        let request = http::Request::get("/metrics").body(Vec::new())?;
-        Ok(client.request_text(request).await?)
     }
 }

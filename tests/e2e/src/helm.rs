@@ -31,7 +31,7 @@ impl Helm {
     ///
     /// # Errors
     /// What helm said.
-    pub async fn install(&self, values: &[&Path]) -> anyhow::Result<()> {
+    pub async fn install(&self, values: &[PathBuf]) -> anyhow::Result<()> {
         let mut command = Command::new(&self.program);
         command.args(["install", RELEASE]).arg(checkout().join("charts/plimsoll"));
         command.args(["--namespace", NAMESPACE, "--create-namespace"]);

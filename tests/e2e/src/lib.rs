@@ -7,3 +7,4 @@ pub mod kubectl;
 pub mod scenario;
 pub mod stage;
 pub mod story;
+pub mod system;

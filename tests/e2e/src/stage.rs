@@ -1,4 +1,7 @@
-//! The stage: a control plane, the chart, and a fleet that plays its nodes.
+//! The stage: a Kubernetes cluster with the chart installed, and a fleet that plays what this machine has not.
+
+mod images;
+mod values;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -8,12 +11,15 @@ use k8s_openapi::api::core::v1::Node;
 use kube::api::ListParams;
 use kube::{Api, Client};
 use plimsoll_crds::AcceleratorNode;
-use plimsoll_test_cluster::{Cluster, ClusterSpec, Toolchain, Tools};
+use plimsoll_test_cluster::{Cluster, ClusterSpec, Toolchain};
 use tokio::process::Command;
 
-use crate::binaries::{Binaries, checkout};
+use crate::binaries::Binaries;
 use crate::helm::Helm;
 use crate::kubectl::Kubectl;
+use crate::system::{self, SystemPod};
+pub use values::demo_values;
+use values::own_values;
 
 /// Name of the fleet among the cluster's processes.
 const FLEET: &str = "fleet";
@@ -31,18 +37,25 @@ pub struct StageSpec {
     pub seed: u64,
     /// How much faster than real time training goes.
     pub time_scale: f64,
+    /// No real node, even where this machine could run one.
+    pub fake_only: bool,
+    /// Files with values of the chart that go over the demo's.
+    pub values: Vec<PathBuf>,
 }
 
 impl Default for StageSpec {
     fn default() -> Self {
-        Self { name: "demo".to_owned(), cluster: None, truth: None, seed: 0, time_scale: 60.0 }
+        let (name, time_scale) = ("demo".to_owned(), 60.0);
+        Self { name, cluster: None, truth: None, seed: 0, time_scale, fake_only: false, values: Vec::new() }
     }
 }
 
-/// A control plane with Plimsoll installed on it.
+/// A cluster with Plimsoll installed on it.
 pub struct Stage {
-    /// The control plane and all that runs beside it.
+    /// The cluster and all that runs beside it.
     pub cluster: Cluster,
+    /// helm for it.
+    pub helm: Helm,
     /// kubectl for it.
     pub kubectl: Kubectl,
     /// A client with all rights.
@@ -50,43 +63,33 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Brings up a control plane with the chart installed, and nothing that runs on it.
-    ///
-    /// # Errors
-    /// Whatever failed; what was started is stopped again.
-    pub async fn installed(spec: &StageSpec, progress: &(dyn Fn(&str) + Sync)) -> anyhow::Result<(Self, Tools, u16)> {
-        let tools = Toolchain::ensure(progress).await?;
-        let file = spec.cluster.clone();
-        let cluster_spec = file.map_or_else(ClusterSpec::demo, |f| ClusterSpec::load(&f))?.named(spec.name.as_str())?;
-        let cluster = Cluster::up(cluster_spec, &tools, progress).await?;
-        let port = free_port()?;
-        let started = Instant::now();
-        let values = cluster.folder().join("values.yaml");
-        std::fs::write(&values, format!("progress:\n  url: https://127.0.0.1:{port}\n"))?;
-        let helm = Helm::new(&tools, cluster.kubeconfig(), cluster.folder());
-        helm.install(&[&demo_values(), &values]).await?;
-        progress(&format!("chart installed in {:.1} s", started.elapsed().as_secs_f64()));
-        let kubectl = Kubectl::new(&tools, cluster.kubeconfig());
-        let client = cluster.client().await?;
-        Ok((Self { cluster, kubectl, client }, tools, port))
-    }
-
-    /// Brings up everything and waits until the agents of all nodes have spoken.
+    /// Brings up everything and waits until the agents of all nodes have spoken. With a real node, the operator runs on it
+    /// in containers, and so does its agent; without one, the fleet runs them as processes.
     ///
     /// # Errors
     /// Whatever failed; what was started is stopped again.
     pub async fn set(spec: &StageSpec, binaries: &Binaries, progress: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Self> {
-        let (mut stage, _tools, port) = Self::installed(spec, progress).await?;
-        let started = Instant::now();
-        let mut fleet = Command::new(&binaries.fleet).into_std();
-        fleet.arg("--kubeconfig").arg(stage.cluster.kubeconfig()).arg("--folder").arg(stage.fleet_folder());
-        fleet.arg("--seed").arg(spec.seed.to_string()).arg("--time-scale").arg(spec.time_scale.to_string());
-        fleet.arg("--operator").arg(&binaries.operator).arg("--agent").arg(&binaries.agent);
-        fleet.arg("--nvml-mock").arg(&binaries.nvml_mock).arg("--progress-bind").arg(format!("127.0.0.1:{port}"));
-        if let Some(truth) = &spec.truth {
-            fleet.arg("--truth").arg(truth);
+        let tools = Toolchain::ensure(progress).await?;
+        let file = spec.cluster.clone();
+        let described = file.map_or_else(ClusterSpec::demo, |f| ClusterSpec::load(&f))?.named(spec.name.as_str())?;
+        let described = if spec.fake_only { described } else { described.with_real_node_if_possible(progress) };
+        let cluster = Cluster::up(described, &tools, progress).await?;
+        let helm = Helm::new(&tools, cluster.kubeconfig(), cluster.folder());
+        let kubectl = Kubectl::new(&tools, cluster.kubeconfig());
+        let client = cluster.client().await?;
+        let mut stage = Self { cluster, helm, kubectl, client };
+        if stage.cluster.has_real_node() {
+            images::import(&stage.cluster, binaries, progress).await?;
         }
-        stage.cluster.spawn(FLEET, fleet)?;
+        let started = Instant::now();
+        let port = free_port()?;
+        stage.start_fleet(spec, binaries, port)?;
+        let own = stage.cluster.folder().join("values.yaml");
+        std::fs::write(&own, serde_yaml::to_string(&own_values(&stage, port))?)?;
+        let values = [demo_values(), own].into_iter().chain(spec.values.iter().cloned());
+        stage.helm.install(&values.collect::<Vec<_>>()).await?;
+        progress(&format!("chart installed in {:.1} s", started.elapsed().as_secs_f64()));
+        let started = Instant::now();
         stage.agents_have_spoken().await?;
         progress(&format!("operator and agents ready in {:.1} s", started.elapsed().as_secs_f64()));
         Ok(stage)
@@ -95,6 +98,30 @@ impl Stage {
     /// Where the fleet keeps its files, `fleet.json` among them.
     pub fn fleet_folder(&self) -> PathBuf {
         self.cluster.folder().join(FLEET)
+    }
+
+    /// The programs of the chart that run.
+    ///
+    /// # Errors
+    /// When the cluster or the fleet does not say.
+    pub async fn system_pods(&self) -> anyhow::Result<Vec<SystemPod>> {
+        system::pods(&self.client, &self.fleet_folder()).await
+    }
+
+    fn start_fleet(&mut self, spec: &StageSpec, binaries: &Binaries, port: u16) -> anyhow::Result<()> {
+        let mut fleet = Command::new(&binaries.fleet).into_std();
+        fleet.arg("--kubeconfig").arg(self.cluster.kubeconfig()).arg("--folder").arg(self.fleet_folder());
+        fleet.arg("--seed").arg(spec.seed.to_string()).arg("--time-scale").arg(spec.time_scale.to_string());
+        fleet.arg("--agent").arg(&binaries.agent).arg("--nvml-mock").arg(&binaries.nvml_mock);
+        if self.cluster.has_real_node() {
+            fleet.arg("--pod-resources-folder").arg(self.cluster.pod_resources_folder());
+        } else {
+            fleet.arg("--operator").arg(&binaries.operator).arg("--progress-bind").arg(format!("127.0.0.1:{port}"));
+        }
+        if let Some(truth) = &spec.truth {
+            fleet.arg("--truth").arg(truth);
+        }
+        Ok(self.cluster.spawn(FLEET, fleet)?)
     }
 
     async fn agents_have_spoken(&self) -> anyhow::Result<()> {
@@ -125,11 +152,6 @@ impl Stage {
             )
         })?
     }
-}
-
-/// The values that the demo installs the chart with: short windows, so that a person can watch.
-pub fn demo_values() -> PathBuf {
-    checkout().join("tests/e2e/demo-values.yaml")
 }
 
 fn free_port() -> anyhow::Result<u16> {

@@ -8,13 +8,12 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, ResourceExt as _};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use plimsoll_crds::TrainingJob;
 use plimsoll_crds::labels;
-use plimsoll_e2e::fleet::{FleetState, SystemPod};
+use plimsoll_e2e::helm::NAMESPACE;
 use plimsoll_e2e::stage::Stage;
 use plimsoll_e2e::story::{Act, GpuSeconds, Record, acts};
+use plimsoll_e2e::system::SystemPod;
 
 use super::table::Screen;
 
@@ -132,11 +131,10 @@ impl<'a> Story<'a> {
     }
 
     async fn leader(&self) -> anyhow::Result<(SystemPod, String)> {
-        let fleet = FleetState::read(&self.stage.fleet_folder())?;
-        for operator in fleet.of("operator") {
+        for operator in self.stage.system_pods().await?.into_iter().filter(|pod| pod.component == "operator") {
             match operator.metrics().await {
                 Ok(page) if page.lines().any(|l| l.trim() == "plimsoll_leader 1") => {
-                    return Ok((operator.clone(), page));
+                    return Ok((operator, page));
                 }
                 _ => {}
             }
@@ -154,11 +152,12 @@ impl<'a> Story<'a> {
         self.gpu_seconds.push((Timestamp::now(), sum));
     }
 
+    /// Its pod is gone at once, as when its node is lost: the replica that stands by takes over.
     async fn kill_the_leader(&mut self) -> anyhow::Result<()> {
         let (leader, _) = self.leader().await?;
-        let pid = leader.pid.context("the leading operator has no process")?;
-        kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGKILL).context("failed to kill the leading operator")?;
-        self.screen.say(&format!("kill -9 {pid}   # {}, the leading operator", leader.name));
+        let arguments = ["--namespace", NAMESPACE, "delete", "pod", &leader.name, "--grace-period=0", "--force"];
+        self.stage.kubectl.run(arguments).await.context("failed to kill the leading operator")?;
+        self.screen.say(&format!("$ kubectl {}   # the leading operator", arguments.join(" ")));
         Ok(())
     }
 }

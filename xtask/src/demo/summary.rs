@@ -1,22 +1,23 @@
 //! What came of it: GPU-seconds before and after the corrections, each job's correction and its evidence, memory, addresses.
 
 use jiff::Timestamp;
-use plimsoll_e2e::fleet::{FleetState, SystemPod};
 use plimsoll_e2e::stage::Stage;
 use plimsoll_e2e::story::{GpuSeconds, Record, STATES, acts};
+use plimsoll_e2e::system::SystemPod;
 
 use super::live::Told;
 
 const MIB: f64 = (1u64 << 20) as f64;
 
 /// Prints the summary.
-pub(super) fn print(stage: &Stage, told: &Told, fleet: &FleetState) {
+pub(super) fn print(stage: &Stage, told: &Told, system: &[SystemPod]) {
     println!();
     gpu_seconds(told);
     corrections(&told.record);
-    memory(fleet);
+    memory(system);
     println!("\nKubeconfig: {}", stage.cluster.kubeconfig().display());
-    for pod in fleet.of("operator").chain(fleet.of("agent").take(1)) {
+    let of = |component| system.iter().filter(move |pod| pod.component == component);
+    for pod in of("operator").chain(of("agent").take(1)) {
         println!("Metrics of {}: http://{}/metrics", pod.name, pod.admin);
     }
 }
@@ -85,16 +86,15 @@ fn freed_gpu_seconds(held: &[(Timestamp, i32)], end: Option<Timestamp>) -> f64 {
         .sum()
 }
 
-fn memory(fleet: &FleetState) {
-    let most = |component: &str| {
-        let sizes = fleet.of(component).filter_map(SystemPod::resident_bytes);
-        let sizes: Vec<_> = sizes.map(|bytes| bytes as f64 / MIB).collect();
-        let most = sizes.iter().copied().fold(0.0, f64::max);
-        (sizes.len(), most)
-    };
-    let (operators, operator) = most("operator");
-    let (agents, agent) = most("agent");
-    println!(
-        "\nResident memory: {operators} operators, at most {operator:.1} MiB; {agents} agents, at most {agent:.1} MiB"
-    );
+fn memory(system: &[SystemPod]) {
+    println!();
+    for (component, contained) in [("operator", true), ("operator", false), ("agent", true), ("agent", false)] {
+        let these = system.iter().filter(|pod| pod.component == component && pod.contained == contained);
+        let sizes: Vec<_> = these.filter_map(SystemPod::resident_bytes).map(|bytes| bytes as f64 / MIB).collect();
+        if !sizes.is_empty() {
+            let (most, how) =
+                (sizes.iter().copied().fold(0.0, f64::max), if contained { "containers" } else { "processes" });
+            println!("Resident memory: {component}, {} {how}: at most {most:.1} MiB", sizes.len());
+        }
+    }
 }
