@@ -18,6 +18,6 @@ pub use spec::{
     RightsizingMode, TrainingJob, TrainingJobSpec,
 };
 pub use status::{
-    Allocation, Counters, Lifecycle, LifecycleState, Observed, Predicted, Progress, Rejected, TrainingJobStatus,
-    Waiting,
+    Allocation, Counters, HostMemory, Lifecycle, LifecycleState, Observed, Predicted, Progress, Rejected,
+    TrainingJobStatus, Waiting,
 };

@@ -12,6 +12,7 @@
 mod allocation;
 mod counted;
 pub mod evidence;
+pub mod host_memory;
 mod namespace_quotas;
 pub mod needs;
 pub mod nodes;

@@ -14,7 +14,7 @@ use plimsoll_scheduling::{Counted, JobKey, NamespaceQuota, QuotaLimit};
 use crate::{
     Objects, Planned, TemplateView,
     counted::{self, Scoped},
-    pod_name,
+    host_memory, pod_name,
     quantity::{Amount, QuantityError},
     requests::Requests,
 };
@@ -25,7 +25,9 @@ pub(crate) type Limits = (BTreeSet<String>, BTreeMap<String, Counted>);
 /// The ResourceQuotas that count the pods of a job, and what they count of each pod.
 pub(crate) fn of_job(planned: &Planned, view: &TemplateView, objects: &Objects) -> Limits {
     let namespace = planned.job.metadata.namespace.as_deref();
-    let per_gpu = planned.job.spec.accelerators.resources_per_gpu.as_ref();
+    // An amount that cannot be read is told where the job's needs are.
+    let per_gpu = host_memory::per_gpu(&planned.job.spec, planned.job.status.as_ref()).ok().flatten();
+    let per_gpu = per_gpu.as_ref();
     let scoped = Scoped::of_template(view, per_gpu, &objects.pod_priority_class);
     let own = objects.resource_quotas.iter().filter(|quota| quota.metadata.namespace.as_deref() == namespace);
     let quotas: Vec<_> = own.filter(|quota| scoped.is_in(quota) && limits(quota).next().is_some()).collect();

@@ -17,7 +17,7 @@ use plimsoll_scheduling::{
     Allocation, Class, Elasticity, Job, JobKey, Mode, MoveRules, PodNeeds, Reason, Snapshot, Standing,
 };
 
-use crate::{TemplateError, TemplateView, namespace_quotas, needs, nodes, queues};
+use crate::{TemplateError, TemplateView, host_memory, namespace_quotas, needs, nodes, queues};
 
 /// The objects of a cluster that a plan may depend on, besides jobs. Their order does not matter.
 #[derive(Clone, Debug, Default)]
@@ -131,13 +131,13 @@ fn class(class: &AcceleratorClass) -> Class {
 
 fn job(planned: &Planned, objects: &Objects, accelerators: &BTreeSet<String>, now: Timestamp) -> Job {
     let (key, spec) = (planned.key(), &planned.job.spec);
-    let per_gpu = spec.accelerators.resources_per_gpu.as_ref();
     let view = TemplateView::parse(spec, accelerators);
     // A template that cannot be read any more says nothing of the pods that run: they count as somebody else's.
     let readable = view.as_ref().ok();
     let (namespace_quotas, counted) =
         readable.map(|view| namespace_quotas::of_job(planned, view, objects)).unwrap_or_default();
-    let needs = view.and_then(|view| needs::pod_needs(&view, per_gpu));
+    let per_gpu = host_memory::per_gpu(spec, planned.job.status.as_ref());
+    let needs = view.and_then(|view| needs::pod_needs(&view, per_gpu?.as_ref()));
     let standing = standing(planned, objects, needs.as_ref().err());
     Job {
         uid: planned.job.uid().unwrap_or_default(),

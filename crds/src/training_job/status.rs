@@ -47,6 +47,9 @@ pub struct TrainingJobStatus {
     /// What was learned from running the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
+    /// What was learned about its host memory, once the kernel has ended a pod of it for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_memory: Option<HostMemory>,
     /// The state machine of the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifecycle: Option<Lifecycle>,
@@ -200,6 +203,21 @@ pub struct Progress {
     /// When the program last reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reported_at: Option<Time>,
+}
+
+/// What is known about a job's host memory since the kernel ended a container of it (OOMKilled). Device memory never
+/// appears here.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HostMemory {
+    /// Memory of the trainer container that was ended, in bytes: its limit, or its request where it had no limit.
+    pub killed_at_bytes: i64,
+    /// What a pod of as many accelerators has got since, in bytes.
+    pub given_bytes: i64,
+    /// Accelerators of that pod.
+    pub gpus_per_pod: i32,
+    /// Memory that each accelerator brings beyond resourcesPerGPU, in bytes.
+    pub extra_bytes_per_gpu: i64,
 }
 
 /// An alternative that was left out.

@@ -46,6 +46,9 @@ pub enum BuildError {
     /// An amount cannot be read.
     #[error("failed to build a pod from spec.template: {0}")]
     Quantity(#[from] plimsoll_observe::quantity::QuantityError),
+    /// What each accelerator brings cannot be read.
+    #[error(transparent)]
+    PerGpu(#[from] plimsoll_observe::TemplateError),
 }
 
 impl Plan<'_> {

@@ -2,12 +2,13 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use plimsoll_crds::training_job::{Allocation, MemoryEvidenceKind, Predicted};
+use plimsoll_crds::training_job::{Allocation, HostMemory, MemoryEvidenceKind, Predicted};
 use plimsoll_lifecycle::{Event, EventReason, Intent, Ledger, Phase, State, StopCause, step};
 use plimsoll_menu::{Batch, Candidate, Prediction};
 use plimsoll_observe::evidence::{api_recompute, api_sharding};
+use plimsoll_observe::host_memory;
 
-use super::memory::{cause_word, integer, shorten};
+use super::memory::{cause_word, integer, natural, shorten};
 use super::{Turn, Work};
 use crate::learning;
 use crate::notes::Note;
@@ -43,12 +44,23 @@ impl Turn {
             Intent::RecordMemoryEvidence { ledger: Ledger::Host, .. } => {
                 let counters = self.status.counters.get_or_insert_default();
                 counters.host_out_of_memory = counters.host_out_of_memory.saturating_add(1);
+                self.give_more_host_memory();
             }
             Intent::ReportEvent { reason, message } => {
                 self.count(reason, before);
                 let note = self.note(reason, message);
                 self.notes.push(note);
             }
+        }
+    }
+
+    /// The next revision's pods get more than what this one's were ended at.
+    fn give_more_host_memory(&mut self) {
+        let (Ok(validated), Some(allocation)) = (&self.validated, &self.status.allocation) else { return };
+        let gpus = natural(allocation.gpus_per_pod);
+        // A template that can no longer be read is told elsewhere, and nothing starts from it.
+        if let Ok(learned) = host_memory::ran_out(&self.job.spec, &validated.template, &self.status, gpus) {
+            self.status.host_memory = Some(learned);
         }
     }
 
@@ -182,8 +194,16 @@ impl Turn {
         match &self.state.phase {
             Phase::Waiting { after: Some(StopCause::NodeCordoned { message }), .. } => Some(message.clone()),
             Phase::Waiting { after: Some(StopCause::DeviceOutOfMemory), .. } => self.what_ran_out(),
+            Phase::Waiting { after: Some(StopCause::HostOutOfMemory), .. } => self.what_grew(),
             _ => None,
         }
+    }
+
+    fn what_grew(&self) -> Option<String> {
+        let HostMemory { killed_at_bytes, given_bytes, .. } = self.status.host_memory.as_ref()?;
+        let mib = |bytes: &i64| bytes >> 20;
+        let (killed, given) = (mib(killed_at_bytes), mib(given_bytes));
+        Some(format!("a pod ran out of host memory at {killed} MiB and gets {given} MiB now"))
     }
 
     fn what_ran_out(&self) -> Option<String> {

@@ -97,6 +97,7 @@ fn running_out_of_device_memory_starts_again_at_once_with_a_smaller_micro_batch(
     assert!(allocation.micro_batch < 4, "{allocation:?}");
     let because = allocation.because.unwrap();
     assert!(because.starts_with("micro-batch 4 on 16 x h100 ran out of device memory; "), "{because}");
+    assert_eq!(turn.status.host_memory, None, "device memory says nothing of the host's");
     let learned = turn.status.evidence.clone().unwrap();
     assert_eq!((learned.memory[0].kind, learned.memory[0].micro_batch), (MemoryEvidenceKind::RanOut, 4));
     assert_eq!(learned.memory[0].bytes, Some(90_000_000_000));
@@ -126,6 +127,8 @@ fn host_memory_is_a_failure_and_teaches_nothing_about_devices() {
     let counters = turn.status.counters.clone().unwrap();
     assert_eq!((counters.host_out_of_memory, counters.device_out_of_memory, counters.failures), (1, 0, 1));
     assert!(turn.status.evidence.is_none());
+    let host = turn.status.host_memory.clone().unwrap();
+    assert!(host.given_bytes > host.killed_at_bytes && host.extra_bytes_per_gpu > 0, "{host:?}");
     assert!(turn.work.delete.is_some(), "the revision ends whole");
 }
 

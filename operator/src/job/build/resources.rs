@@ -1,5 +1,6 @@
 //! What the trainer container requests. Pure. The sums are those that the planner made: see `plimsoll_observe::needs`.
 
+use plimsoll_observe::host_memory;
 use plimsoll_observe::needs::{SHM_BYTES_PER_GPU, requests_shm};
 use plimsoll_observe::quantity::Amount;
 use serde_json::{Map, Value, json};
@@ -11,7 +12,8 @@ use crate::job::memory::natural;
 /// Adds the accelerators, what each of them brings, and shared memory to what the container asks for itself.
 pub(super) fn put(container: &mut Map<String, Value>, plan: &Plan<'_>) -> Result<(), BuildError> {
     let gpus = u64::from(natural(plan.allocation.gpus_per_pod));
-    let per_gpu = plan.job.spec.accelerators.resources_per_gpu.as_ref();
+    let per_gpu = host_memory::per_gpu(&plan.job.spec, plan.job.status.as_ref())?;
+    let per_gpu = per_gpu.as_ref();
     let shm = if requests_shm(&plan.validated.template, per_gpu) { SHM_BYTES_PER_GPU * gpus } else { 0 };
     let resources = object(container, "resources", "resources of a container")?;
     let mut extra: Vec<(&str, Amount)> = Vec::new();
