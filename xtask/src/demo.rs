@@ -13,6 +13,7 @@ use plimsoll_e2e::binaries::Binaries;
 use plimsoll_e2e::fleet::FleetState;
 use plimsoll_e2e::stage::{Stage, StageSpec, demo_values};
 use plimsoll_e2e::story::{acts, expectations};
+use plimsoll_test_cluster::Release;
 
 /// Run the whole story on a real Kubernetes: from kubectl apply to corrected allocations
 ///
@@ -41,6 +42,9 @@ pub(crate) struct Args {
     /// No real node, even where this machine could run one: operator and agents run as processes, and (f) is left out
     #[arg(long)]
     fake_only: bool,
+    /// Release of Kubernetes: 1.37, or 1.34, the oldest that Plimsoll is made for
+    #[arg(long, value_name = "RELEASE", default_value_t = Release::Current)]
+    kubernetes: Release,
     /// Name of the cluster, so that several can stand side by side
     #[arg(long, default_value = "demo")]
     name: String,
@@ -65,6 +69,7 @@ impl Args {
             seed: self.seed,
             time_scale: self.time_scale,
             fake_only: self.fake_only,
+            kubernetes: self.kubernetes,
             values: Vec::new(),
         };
         let stage = Stage::set(&spec, &binaries, &progress).await?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use plimsoll_test_cluster::{Cluster, ClusterSpec, Progress, Toolchain};
+use plimsoll_test_cluster::{Cluster, ClusterSpec, Progress, Release, Toolchain};
 
 /// Start a Kubernetes cluster with fake GPU nodes on this machine, and a real node where that is possible
 ///
@@ -27,6 +27,9 @@ pub(crate) struct Args {
     /// Start fake nodes only, even where a real one is possible
     #[arg(long)]
     fake_only: bool,
+    /// Release of Kubernetes: 1.37, or 1.34, the oldest that Plimsoll is made for
+    #[arg(long, value_name = "RELEASE", default_value_t = Release::Current)]
+    kubernetes: Release,
     /// Keep the logs when the cluster is stopped
     #[arg(long)]
     keep_logs: bool,
@@ -37,7 +40,8 @@ impl Args {
         let started = Instant::now();
         let progress = |line: &str| println!("{line}");
         let spec = self.spec(&progress)?;
-        let tools = Toolchain::ensure(&progress).await.context("failed to get the cluster's programs")?;
+        let tools = Toolchain::ensure_release(self.kubernetes, &progress).await;
+        let tools = tools.context("failed to get the cluster's programs")?;
         let cluster = Cluster::up(spec, &tools, &progress).await?;
         let (name, kubeconfig) = (cluster.name().to_owned(), cluster.kubeconfig());
         println!("cluster {name} is up after {:.1?}\n", started.elapsed());

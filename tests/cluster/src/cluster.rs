@@ -8,7 +8,6 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::{Api, Client, Config};
 pub use nix::sys::signal::Signal;
 
-use crate::Progress;
 use crate::components::{CONFIG_FILES, Components, Ports, apiserver_address};
 use crate::credentials::{self, CredentialsError, Endpoint};
 use crate::crew::{Crew, CrewError};
@@ -17,6 +16,7 @@ use crate::ports;
 use crate::real_node::{self, Image, RealNodeError};
 use crate::spec::{ClusterSpec, SpecError, check_name};
 use crate::toolchain::{NodeTools, Tools};
+use crate::{Progress, Release};
 
 /// Why a cluster did not start, answer or end.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +85,7 @@ impl Cluster {
     pub async fn up(spec: ClusterSpec, tools: &Tools, progress: Progress<'_>) -> Result<Self, ClusterError> {
         check_name(&spec.name)?;
         let node_tools = match spec.real_node {
-            true => Some(real_node::tools(progress).await?),
+            true => Some(real_node::tools(tools.release, progress).await?),
             false => None,
         };
         let mut attempt = 1;
@@ -310,7 +310,7 @@ impl Cluster {
         if !self.has_real_node() {
             return Err(RealNodeError::None.into());
         }
-        let (tools, folder) = (real_node::tools(crate::quiet()).await?, self.folder().to_owned());
+        let (tools, folder) = (real_node::tools(Release::Current, crate::quiet()).await?, self.folder().to_owned());
         let import = move || real_node::import(&tools, &folder, &image);
         Ok(tokio::task::spawn_blocking(import).await.map_err(ClusterError::Interrupted)??)
     }

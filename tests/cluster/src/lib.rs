@@ -31,6 +31,7 @@ mod nodes;
 mod ports;
 mod process;
 mod real_node;
+mod release;
 mod spec;
 mod state;
 mod toolchain;
@@ -44,6 +45,7 @@ pub use nodes::NodesError;
 pub use real_node::{
     CleanUpError, DEVICE_PLUGINS, Image, NODE as REAL_NODE, PlaceError, RealNodeError, missing as real_node_missing,
 };
+pub use release::{Release, UnknownRelease};
 pub use spec::{ClusterSpec, Gpus, NodeGroup, SpecError, Taint};
 pub use state::StateError;
 pub use toolchain::{BuildError, ModuleError, Toolchain, ToolchainError, Tools};

@@ -29,12 +29,12 @@ use self::kubelet::Kubelet;
 pub(crate) use self::kubelet::{client_certificate, pod_resources};
 pub use self::place::PlaceError;
 pub use self::preflight::missing;
-use crate::Progress;
 use crate::credentials::CredentialsError;
 use crate::crew::{Crew, CrewError};
 use crate::ports;
 use crate::spec::Gpus;
 use crate::toolchain::{NodeTools, Toolchain, ToolchainError};
+use crate::{Progress, Release};
 
 /// The real node's name.
 pub const NODE: &str = "real-0";
@@ -118,12 +118,12 @@ pub enum RealNodeError {
 }
 
 /// Says where its programs are, once everything else that it needs is there.
-pub(crate) async fn tools(progress: Progress<'_>) -> Result<NodeTools, RealNodeError> {
+pub(crate) async fn tools(release: Release, progress: Progress<'_>) -> Result<NodeTools, RealNodeError> {
     let missing = missing();
     if !missing.is_empty() {
         return Err(RealNodeError::Missing(missing));
     }
-    Ok(Toolchain::from_environment()?.build_node(progress).await?)
+    Ok(Toolchain::from_environment()?.build_node(release, progress).await?)
 }
 
 /// Why there can be no real node here and now, if so.

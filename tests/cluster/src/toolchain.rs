@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 pub use self::build::BuildError;
 pub use self::module::ModuleError;
-use self::module::{GoModule, MODULES, NODE_MODULES, Recipe};
-use crate::Progress;
+use self::module::{GoModule, Recipe, modules, node_modules};
+use crate::{Progress, Release};
 
 /// Why the tools are not there.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +72,8 @@ pub struct Tools {
     pub kwok_stages: PathBuf,
     /// The Kubernetes version, as `v1.37.2`.
     pub kubernetes_version: String,
+    /// The release that this is a version of.
+    pub release: Release,
 }
 
 /// Paths of what a real node is made of, beside the machine's own runc and network plugins.
@@ -91,7 +93,12 @@ impl Toolchain {
     /// The first call takes some minutes; later ones only look. Another process that builds at the same time is waited
     /// for. Dropping the future ends a build under way.
     pub async fn ensure(progress: Progress<'_>) -> Result<Tools, ToolchainError> {
-        Self::from_environment()?.build(progress).await
+        Self::ensure_release(Release::Current, progress).await
+    }
+
+    /// As [`Toolchain::ensure`], with another release of Kubernetes.
+    pub async fn ensure_release(release: Release, progress: Progress<'_>) -> Result<Tools, ToolchainError> {
+        Self::from_environment()?.build(release, progress).await
     }
 
     /// The checkout's `tools/`, built into `$PLIMSOLL_CACHE`, `$XDG_CACHE_HOME/plimsoll` or `~/.cache/plimsoll`.
@@ -108,9 +115,9 @@ impl Toolchain {
         &self.cache
     }
 
-    /// As [`Toolchain::ensure`], from and into the folders of this value.
-    pub async fn build(&self, progress: Progress<'_>) -> Result<Tools, ToolchainError> {
-        let built = self.build_all(MODULES, progress).await?;
+    /// As [`Toolchain::ensure_release`], from and into the folders of this value.
+    pub async fn build(&self, release: Release, progress: Progress<'_>) -> Result<Tools, ToolchainError> {
+        let built = self.build_all(modules(release), progress).await?;
         let find = |name| built.find(name);
         Ok(Tools {
             kube_apiserver: find("bin/kube-apiserver")?,
@@ -122,12 +129,17 @@ impl Toolchain {
             helm: find("bin/helm")?,
             kwok_stages: find(build::STAGES)?,
             kubernetes_version: built.kubernetes_version.clone(),
+            release,
         })
     }
 
     /// Builds what a real node needs as well: more minutes on the first call.
-    pub(crate) async fn build_node(&self, progress: Progress<'_>) -> Result<NodeTools, ToolchainError> {
-        let built = self.build_all(NODE_MODULES, progress).await?;
+    pub(crate) async fn build_node(
+        &self,
+        release: Release,
+        progress: Progress<'_>,
+    ) -> Result<NodeTools, ToolchainError> {
+        let built = self.build_all(node_modules(release), progress).await?;
         built.find("bin/containerd-shim-runc-v2")?; // run by containerd, which finds it beside itself
         Ok(NodeTools {
             kubelet: built.find("bin/kubelet")?,
@@ -138,15 +150,16 @@ impl Toolchain {
         })
     }
 
-    async fn build_all(&self, modules: &'static [Recipe], progress: Progress<'_>) -> Result<Built, ToolchainError> {
+    async fn build_all(&self, modules: [Recipe; 3], progress: Progress<'_>) -> Result<Built, ToolchainError> {
         let mut built = Built { folders: Vec::new(), kubernetes_version: String::new(), cache: self.cache.clone() };
         for recipe in modules {
+            let (name, kubernetes) = (recipe.folder, recipe.package == "k8s.io/kubernetes");
             let module = GoModule::read(&self.sources, recipe)
-                .map_err(|source| ToolchainError::Module { module: recipe.folder, source })?;
+                .map_err(|source| ToolchainError::Module { module: name, source })?;
             let folder = build::ensure(&module, &self.cache, progress)
                 .await
-                .map_err(|source| ToolchainError::Build { module: recipe.folder, source })?;
-            if recipe.folder == "kubernetes" {
+                .map_err(|source| ToolchainError::Build { module: name, source })?;
+            if kubernetes {
                 built.kubernetes_version = module.version.clone();
             }
             built.folders.push(folder);

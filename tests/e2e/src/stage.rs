@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::Node;
 use kube::api::ListParams;
 use kube::{Api, Client};
 use plimsoll_crds::AcceleratorNode;
-use plimsoll_test_cluster::{Cluster, ClusterSpec, Toolchain};
+use plimsoll_test_cluster::{Cluster, ClusterSpec, Release, Toolchain};
 use tokio::process::Command;
 
 use crate::binaries::Binaries;
@@ -39,14 +39,24 @@ pub struct StageSpec {
     pub time_scale: f64,
     /// No real node, even where this machine could run one.
     pub fake_only: bool,
+    /// Release of Kubernetes.
+    pub kubernetes: Release,
     /// Files with values of the chart that go over the demo's.
     pub values: Vec<PathBuf>,
 }
 
 impl Default for StageSpec {
     fn default() -> Self {
-        let (name, time_scale) = ("demo".to_owned(), 60.0);
-        Self { name, cluster: None, truth: None, seed: 0, time_scale, fake_only: false, values: Vec::new() }
+        Self {
+            name: "demo".to_owned(),
+            cluster: None,
+            truth: None,
+            seed: 0,
+            time_scale: 60.0,
+            fake_only: false,
+            kubernetes: Release::Current,
+            values: Vec::new(),
+        }
     }
 }
 
@@ -69,7 +79,7 @@ impl Stage {
     /// # Errors
     /// Whatever failed; what was started is stopped again.
     pub async fn set(spec: &StageSpec, binaries: &Binaries, progress: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Self> {
-        let tools = Toolchain::ensure(progress).await?;
+        let tools = Toolchain::ensure_release(spec.kubernetes, progress).await?;
         let file = spec.cluster.clone();
         let described = file.map_or_else(ClusterSpec::demo, |f| ClusterSpec::load(&f))?.named(spec.name.as_str())?;
         let described = if spec.fake_only { described } else { described.with_real_node_if_possible(progress) };

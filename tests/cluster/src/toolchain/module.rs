@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::Release;
+
 /// Why a module folder cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum ModuleError {
@@ -49,77 +51,81 @@ pub(super) enum Target {
     Main,
 }
 
-/// Every module of a cluster with fake nodes, in building order.
-pub(super) const MODULES: &[Recipe] = &[
-    Recipe {
-        folder: "kubernetes",
-        package: "k8s.io/kubernetes",
-        binaries: &[
-            ("kube-apiserver", "kube-apiserver"),
-            ("kube-controller-manager", "kube-controller-manager"),
-            ("kube-scheduler", "kube-scheduler"),
-            ("kubectl", "kubectl"),
-            ("server", "etcd"),
-        ],
-        stamp: stamp_kubernetes,
-        first_build: "about 6 minutes on 2 cores",
-        stages: false,
-        target: Target::Tools,
-    },
-    Recipe {
-        folder: "kwok",
-        package: "sigs.k8s.io/kwok",
-        binaries: &[("kwok", "kwok")],
-        stamp: |version| format!("-X sigs.k8s.io/kwok/pkg/consts.Version={}", version.trim_start_matches('v')),
-        first_build: "about 1 minute on 2 cores",
-        stages: true,
-        target: Target::Tools,
-    },
-    Recipe {
-        folder: "helm",
-        package: "helm.sh/helm/v4",
-        binaries: &[("helm", "helm")],
-        stamp: |version| format!("-X helm.sh/helm/v4/internal/version.version={version}"),
-        first_build: "about 1 minute on 2 cores",
-        stages: false,
-        target: Target::Tools,
-    },
-];
+/// Every module of a cluster with fake nodes, in building order. Only the first differs between releases of Kubernetes.
+pub(super) fn modules(release: Release) -> [Recipe; 3] {
+    [
+        Recipe {
+            folder: release.control_plane(),
+            package: "k8s.io/kubernetes",
+            binaries: &[
+                ("kube-apiserver", "kube-apiserver"),
+                ("kube-controller-manager", "kube-controller-manager"),
+                ("kube-scheduler", "kube-scheduler"),
+                ("kubectl", "kubectl"),
+                ("server", "etcd"),
+            ],
+            stamp: stamp_kubernetes,
+            first_build: "about 6 minutes on 2 cores",
+            stages: false,
+            target: Target::Tools,
+        },
+        Recipe {
+            folder: "kwok",
+            package: "sigs.k8s.io/kwok",
+            binaries: &[("kwok", "kwok")],
+            stamp: |version| format!("-X sigs.k8s.io/kwok/pkg/consts.Version={}", version.trim_start_matches('v')),
+            first_build: "about 1 minute on 2 cores",
+            stages: true,
+            target: Target::Tools,
+        },
+        Recipe {
+            folder: "helm",
+            package: "helm.sh/helm/v4",
+            binaries: &[("helm", "helm")],
+            stamp: |version| format!("-X helm.sh/helm/v4/internal/version.version={version}"),
+            first_build: "about 1 minute on 2 cores",
+            stages: false,
+            target: Target::Tools,
+        },
+    ]
+}
 
 /// What a real node needs beside those.
-pub(super) const NODE_MODULES: &[Recipe] = &[
-    Recipe {
-        folder: "node",
-        package: "k8s.io/kubernetes",
-        binaries: &[("kubelet", "kubelet"), ("kube-proxy", "kube-proxy")],
-        stamp: stamp_kubernetes,
-        first_build: "about 2 minutes on 2 cores",
-        stages: false,
-        target: Target::Tools,
-    },
-    Recipe {
-        folder: "containerd",
-        package: "github.com/containerd/containerd/v2",
-        binaries: &[
-            ("containerd", "containerd"),
-            ("containerd-shim-runc-v2", "containerd-shim-runc-v2"),
-            ("ctr", "ctr"),
-        ],
-        stamp: |version| format!("-X github.com/containerd/containerd/v2/version.Version={version}"),
-        first_build: "about 2 minutes on 2 cores",
-        stages: false,
-        target: Target::Tools,
-    },
-    Recipe {
-        folder: "coredns",
-        package: "github.com/coredns/coredns",
-        binaries: &[("coredns", "coredns")],
-        stamp: |version| format!("-X github.com/coredns/coredns/coremain.gitTag={version}"),
-        first_build: "about 1 minute on 2 cores",
-        stages: false,
-        target: Target::Main,
-    },
-];
+pub(super) fn node_modules(release: Release) -> [Recipe; 3] {
+    [
+        Recipe {
+            folder: release.node(),
+            package: "k8s.io/kubernetes",
+            binaries: &[("kubelet", "kubelet"), ("kube-proxy", "kube-proxy")],
+            stamp: stamp_kubernetes,
+            first_build: "about 2 minutes on 2 cores",
+            stages: false,
+            target: Target::Tools,
+        },
+        Recipe {
+            folder: "containerd",
+            package: "github.com/containerd/containerd/v2",
+            binaries: &[
+                ("containerd", "containerd"),
+                ("containerd-shim-runc-v2", "containerd-shim-runc-v2"),
+                ("ctr", "ctr"),
+            ],
+            stamp: |version| format!("-X github.com/containerd/containerd/v2/version.Version={version}"),
+            first_build: "about 2 minutes on 2 cores",
+            stages: false,
+            target: Target::Tools,
+        },
+        Recipe {
+            folder: "coredns",
+            package: "github.com/coredns/coredns",
+            binaries: &[("coredns", "coredns")],
+            stamp: |version| format!("-X github.com/coredns/coredns/coremain.gitTag={version}"),
+            first_build: "about 1 minute on 2 cores",
+            stages: false,
+            target: Target::Main,
+        },
+    ]
+}
 
 fn stamp_kubernetes(version: &str) -> String {
     const VARIABLES: &str = "k8s.io/component-base/version";
@@ -131,7 +137,7 @@ fn stamp_kubernetes(version: &str) -> String {
 /// A module as it stands in the checkout.
 #[derive(Debug)]
 pub(super) struct GoModule {
-    pub(super) recipe: &'static Recipe,
+    pub(super) recipe: Recipe,
     /// Its folder.
     pub(super) path: PathBuf,
     /// The pinned version, with its `v`.
@@ -144,7 +150,7 @@ pub(super) struct GoModule {
 
 impl GoModule {
     /// Reads `go.mod` and `go.sum`, and `main.go` where that is built.
-    pub(super) fn read(sources: &Path, recipe: &'static Recipe) -> Result<Self, ModuleError> {
+    pub(super) fn read(sources: &Path, recipe: Recipe) -> Result<Self, ModuleError> {
         let path = sources.join(recipe.folder);
         let read = |file: &str| {
             let path = path.join(file);
@@ -195,18 +201,24 @@ mod tests {
 
     #[test]
     fn every_module_of_the_checkout_has_a_version_and_a_key() {
-        for recipe in MODULES.iter().chain(NODE_MODULES) {
+        let all = |release| modules(release).into_iter().chain(node_modules(release));
+        for recipe in all(Release::Current).chain(all(Release::Oldest)) {
+            let folder = recipe.folder;
             let module = GoModule::read(&crate::checkout().join("tools"), recipe).unwrap();
             assert!(module.version.starts_with('v'), "{}", module.version);
-            assert!(module.key.starts_with(recipe.folder));
+            assert!(module.key.starts_with(folder));
             assert!(module.ldflags.contains(module.version.trim_start_matches('v')), "{}", module.ldflags);
         }
     }
 
     #[test]
-    fn the_kubelet_is_of_the_control_planes_version() {
-        let version = |recipe| GoModule::read(&crate::checkout().join("tools"), recipe).unwrap().version;
-        assert_eq!(version(&NODE_MODULES[0]), version(&MODULES[0]));
+    fn the_kubelet_is_of_the_control_planes_version_and_of_the_release() {
+        let version =
+            |[recipe, ..]: [Recipe; 3]| GoModule::read(&crate::checkout().join("tools"), recipe).unwrap().version;
+        for release in [Release::Current, Release::Oldest] {
+            assert_eq!(version(node_modules(release)), version(modules(release)));
+            assert!(version(modules(release)).starts_with(&format!("v{release}.")));
+        }
     }
 
     #[test]
