@@ -12,7 +12,7 @@ use anyhow::bail;
 use plimsoll_e2e::binaries::Binaries;
 use plimsoll_e2e::fleet::FleetState;
 use plimsoll_e2e::stage::{Stage, StageSpec, demo_values};
-use plimsoll_e2e::story::{acts, expectations};
+use plimsoll_e2e::story::expectations;
 use plimsoll_test_cluster::Release;
 
 /// Run the whole story on a real Kubernetes: from kubectl apply to corrected allocations
@@ -76,7 +76,7 @@ impl Args {
         println!("\nThe chart was installed with these values ({}):", demo_values().display());
         println!("{}", indent(&std::fs::read_to_string(demo_values())?));
         println!("The story:");
-        for act in acts() {
+        for act in stage.acts() {
             println!("  ({}) {:<16} {}", act.letter, act.job, act.about);
         }
         println!();
@@ -101,7 +101,7 @@ impl Args {
     async fn conclude(&self, stage: &Stage, told: &live::Told) -> anyhow::Result<()> {
         let fleet = FleetState::read(&stage.fleet_folder())?;
         summary::print(stage, told, &stage.system_pods().await?);
-        let findings = expectations(&told.record);
+        let findings = expectations(&told.record, &stage.acts());
         println!("\nWhat must hold:");
         for finding in &findings {
             println!("  {} {:<48} {}", if finding.holds { "ok  " } else { "FAIL" }, finding.expected, finding.seen);

@@ -1,5 +1,6 @@
 //! Scenarios on a real control plane: what is brought up for them, and what must hold.
 
+pub mod audit;
 pub mod binaries;
 pub mod fleet;
 pub mod helm;

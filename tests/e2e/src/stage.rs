@@ -17,6 +17,7 @@ use tokio::process::Command;
 use crate::binaries::Binaries;
 use crate::helm::Helm;
 use crate::kubectl::Kubectl;
+use crate::story::{Act, acts};
 use crate::system::{self, SystemPod};
 pub use values::demo_values;
 use values::own_values;
@@ -108,6 +109,11 @@ impl Stage {
     /// Where the fleet keeps its files, `fleet.json` among them.
     pub fn fleet_folder(&self) -> PathBuf {
         self.cluster.folder().join(FLEET)
+    }
+
+    /// The acts that can be played here.
+    pub fn acts(&self) -> Vec<Act> {
+        acts(self.cluster.has_real_node())
     }
 
     /// The programs of the chart that run.

@@ -12,7 +12,7 @@ use plimsoll_crds::TrainingJob;
 use plimsoll_crds::labels;
 use plimsoll_e2e::helm::NAMESPACE;
 use plimsoll_e2e::stage::Stage;
-use plimsoll_e2e::story::{Act, GpuSeconds, Record, acts};
+use plimsoll_e2e::story::{Act, GpuSeconds, Record};
 use plimsoll_e2e::system::SystemPod;
 
 use super::table::Screen;
@@ -55,7 +55,7 @@ impl<'a> Story<'a> {
     fn new(stage: &'a Stage, kill_leader: bool) -> Self {
         Self {
             stage,
-            acts: acts(),
+            acts: stage.acts(),
             record: Record::default(),
             screen: Screen::default(),
             gpu_seconds: Vec::new(),

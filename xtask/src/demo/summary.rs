@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use plimsoll_e2e::stage::Stage;
-use plimsoll_e2e::story::{GpuSeconds, Record, STATES, acts};
+use plimsoll_e2e::story::{Act, GpuSeconds, Record, STATES};
 use plimsoll_e2e::system::SystemPod;
 
 use super::live::Told;
@@ -13,7 +13,7 @@ const MIB: f64 = (1u64 << 20) as f64;
 pub(super) fn print(stage: &Stage, told: &Told, system: &[SystemPod]) {
     println!();
     gpu_seconds(told);
-    corrections(&told.record);
+    corrections(&told.record, &stage.acts());
     memory(system);
     println!("\nKubeconfig: {}", stage.cluster.kubeconfig().display());
     let of = |component| system.iter().filter(move |pod| pod.component == component);
@@ -51,10 +51,10 @@ fn gpu_seconds(told: &Told) {
     println!("  {:<28} {:>24} {:>12}", "held time that is known", cover(&before), cover(&after));
 }
 
-fn corrections(record: &Record) {
+fn corrections(record: &Record, acts: &[Act]) {
     println!("\nWhat each job was corrected to, and on what evidence:");
     let mut freed = 0.0;
-    for act in acts() {
+    for act in acts {
         let held: Vec<_> = record.job(act.job).iter().filter(|s| s.holds()).collect();
         let Some(first) = held.first() else {
             println!("  ({}) {:<16} never ran", act.letter, act.job);
@@ -66,7 +66,8 @@ fn corrections(record: &Record) {
         );
         for pair in held.windows(2) {
             let (old, new) = (pair[0], pair[1]);
-            if (old.gpus, old.micro_batch, &old.class) != (new.gpus, new.micro_batch, &new.class) {
+            let resized = (old.gpus, old.micro_batch, &old.class) != (new.gpus, new.micro_batch, &new.class);
+            if resized || old.host_memory != new.host_memory {
                 println!("      -> {} x {} at micro-batch {}: {}", new.gpus, new.class, new.micro_batch, new.because);
             }
         }

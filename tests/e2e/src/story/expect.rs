@@ -1,6 +1,6 @@
 //! What must hold of the story, whatever the numbers are: predicates, not values.
 
-use super::{Record, Sighting, acts};
+use super::{Act, Record, Sighting};
 
 /// Reasons of a gang that waits for devices.
 const WAITS_FOR_DEVICES: [&str; 2] = ["WaitingForCapacity", "WaitingForNodes"];
@@ -47,15 +47,17 @@ fn from_to(history: &[Sighting]) -> String {
 }
 
 /// Everything that must hold of `record` at the end of the story.
-pub fn expectations(record: &Record) -> Vec<Finding> {
-    let acts = acts();
+pub fn expectations(record: &Record, acts: &[Act]) -> Vec<Finding> {
     let job = |letter| record.job(acts.iter().find(|a| a.letter == letter).map_or("", |a| a.job));
     let mut findings = Vec::new();
     findings.extend(right_at_once(job('a')));
     findings.extend(out_of_memory_once(job('b')));
     findings.extend(shrunk(job('c')));
-    findings.extend(waits_for_room(job('d'), job('c')));
+    findings.extend(waits_for_room(job('d'), job('c'), "resnet-elastic"));
     findings.extend(grows_live(job('e')));
+    if acts.iter().any(|a| a.letter == 'f') {
+        findings.extend(out_of_host_memory_once(job('f')));
+    }
     findings.extend(everywhere(record, &acts.iter().map(|a| a.job).collect::<Vec<_>>()));
     findings
 }
@@ -102,6 +104,32 @@ fn out_of_memory_once(history: &[Sighting]) -> Vec<Finding> {
             first.global_batch.to_string(),
         ),
         finding("(b) is not counted as a failure", last.failures == 0, last.failures.to_string()),
+        finding(
+            "(b) moves the device ledger, not the host's",
+            last.device_ledger_moved && last.host_memory.is_none() && last.host_out_of_memory == 0,
+            ledgers(&last),
+        ),
+    ]
+}
+
+fn ledgers(s: &Sighting) -> String {
+    let host = s.host_memory.map_or("unmoved".to_owned(), |(at, given)| format!("{} -> {} MiB", at >> 20, given >> 20));
+    format!("device {}, host {host}", if s.device_ledger_moved { "moved" } else { "unmoved" })
+}
+
+fn out_of_host_memory_once(history: &[Sighting]) -> Vec<Finding> {
+    let held = holding(history);
+    let last = history.last().cloned().unwrap_or_default();
+    let batches: std::collections::BTreeSet<_> = held.iter().map(|s| (s.gpus, s.micro_batch, s.accumulation)).collect();
+    let grew = last.host_memory.is_some_and(|(at, given)| given > at && at > 0);
+    vec![
+        finding(
+            "(f) is ended by the kernel exactly once",
+            last.host_out_of_memory == 1 && last.device_out_of_memory == 0,
+            format!("{} for host memory, {} for device memory", last.host_out_of_memory, last.device_out_of_memory),
+        ),
+        finding("(f) moves the host ledger, not the device's", grew && !last.device_ledger_moved, ledgers(&last)),
+        finding("(f) keeps its size", batches.len() == 1, from_to(history)),
     ]
 }
 
@@ -126,7 +154,7 @@ fn shrunk(history: &[Sighting]) -> Vec<Finding> {
     ]
 }
 
-fn waits_for_room(gang: &[Sighting], giver: &[Sighting]) -> Vec<Finding> {
+fn waits_for_room(gang: &[Sighting], giver: &[Sighting], giver_name: &str) -> Vec<Finding> {
     let waits: Vec<_> = gang.iter().filter(|s| WAITS_FOR_DEVICES.contains(&s.reason.as_str())).collect();
     let first_held = holding(gang).first().copied().cloned();
     // (c) gives its devices back while it is resized; its next allocation may be seen a moment after (d)'s.
@@ -134,7 +162,6 @@ fn waits_for_room(gang: &[Sighting], giver: &[Sighting]) -> Vec<Finding> {
     let true_numbers = waits.iter().any(|s| s.needs_gpus == Some(32) && s.free_gpus.is_some_and(|free| free < 32));
     let started = first_held.as_ref().and_then(|s| s.at);
     let because = first_held.as_ref().map(|s| s.because.clone()).unwrap_or_default();
-    let giver_name = acts().into_iter().find(|a| a.letter == 'c').map_or("", |a| a.job);
     vec![
         finding(
             "(d) waits for devices with its numbers",
@@ -184,7 +211,7 @@ fn everywhere(record: &Record, jobs: &[&str]) -> Vec<Finding> {
         .filter(|job| {
             let revisions = holding(record.job(job)).last().map_or(0, |s| s.revision);
             let last = record.job(job).last().cloned().unwrap_or_default();
-            revisions != 1 + last.moves + last.device_out_of_memory
+            revisions != 1 + last.moves + last.device_out_of_memory + last.host_out_of_memory
         })
         .collect();
     vec![
@@ -212,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_story_in_which_nothing_ran_does_not_hold() {
-        let findings = expectations(&Record::default());
+        let findings = expectations(&Record::default(), &super::super::acts(true));
         let holds = |expected: &str| findings.iter().any(|f| f.expected == expected && f.holds);
         for expected in [
             "(a) is used within the band",
@@ -224,6 +251,10 @@ mod tests {
             "(d) starts after (c) began to give devices back",
             "(d) names (c)'s move as what let it start",
             "(e) grows its micro-batch",
+            "(b) moves the device ledger, not the host's",
+            "(f) is ended by the kernel exactly once",
+            "(f) moves the host ledger, not the device's",
+            "(f) keeps its size",
             "every job completes",
             "nothing restarts but by a move or out of memory",
         ] {

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use plimsoll_crds::condition::{self, job};
 use plimsoll_crds::labels;
-use plimsoll_crds::training_job::TrainingJob;
+use plimsoll_crds::training_job::{MemoryEvidenceKind, TrainingJob};
 
 /// One look at a job; consecutive looks differ.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -46,6 +46,12 @@ pub struct Sighting {
     pub percent: Option<i32>,
     /// Times that device memory ran out.
     pub device_out_of_memory: i32,
+    /// Times that host memory ran out.
+    pub host_out_of_memory: i32,
+    /// What was learned about host memory: at how many bytes a pod was ended, and how many it got then.
+    pub host_memory: Option<(i64, i64)>,
+    /// Whether running out of device memory was learned from.
+    pub device_ledger_moved: bool,
     /// Failures that count.
     pub failures: i32,
     /// Moves.
@@ -87,6 +93,11 @@ impl Sighting {
             device_memory_bytes: observed.device_memory_bytes,
             percent: status.progress.and_then(|p| p.percent),
             device_out_of_memory: counters.device_out_of_memory,
+            host_out_of_memory: counters.host_out_of_memory,
+            host_memory: status.host_memory.map(|seen| (seen.killed_at_bytes, seen.given_bytes)),
+            device_ledger_moved: status
+                .evidence
+                .is_some_and(|seen| seen.memory.iter().any(|one| one.kind == MemoryEvidenceKind::RanOut)),
             failures: counters.failures,
             moves: counters.moves,
             live_batches: counters.live_batches,
