@@ -12,7 +12,7 @@ use anyhow::bail;
 use plimsoll_e2e::binaries::Binaries;
 use plimsoll_e2e::fleet::FleetState;
 use plimsoll_e2e::stage::{Stage, StageSpec, demo_values};
-use plimsoll_e2e::story::expectations;
+use plimsoll_e2e::story::{expectations, refused};
 use plimsoll_test_cluster::Release;
 
 /// Run the whole story on a real Kubernetes: from kubectl apply to corrected allocations
@@ -101,7 +101,8 @@ impl Args {
     async fn conclude(&self, stage: &Stage, told: &live::Told) -> anyhow::Result<()> {
         let fleet = FleetState::read(&stage.fleet_folder())?;
         summary::print(stage, told, &stage.system_pods().await?);
-        let findings = expectations(&told.record, &stage.acts());
+        let mut findings = expectations(&told.record, &stage.acts());
+        findings.push(refused(&stage.cluster.audit_log())?);
         println!("\nWhat must hold:");
         for finding in &findings {
             println!("  {} {:<48} {}", if finding.holds { "ok  " } else { "FAIL" }, finding.expected, finding.seen);

@@ -6,6 +6,8 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde::Deserialize;
 
+use crate::helm::{NAMESPACE, RELEASE};
+
 /// One answered request.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -60,14 +62,16 @@ impl Request {
         self.response_status.as_ref().is_some_and(|status| status.code == 403)
     }
 
-    /// The right that it uses; `None` where it is about no resource.
-    pub fn right(&self) -> Option<Right> {
-        let object = self.object_ref.as_ref()?;
+    /// The rights that it uses; none where it is about no resource. A patch that makes its object needs two.
+    pub fn rights(&self) -> Vec<Right> {
+        let Some(object) = self.object_ref.as_ref() else { return Vec::new() };
         let resource = match object.subresource.as_str() {
             "" => object.resource.clone(),
             subresource => format!("{}/{subresource}", object.resource),
         };
-        Some((object.api_group.clone(), resource, self.verb.clone()))
+        let made = self.verb == "patch" && self.response_status.as_ref().is_some_and(|status| status.code == 201);
+        let verbs = std::iter::once(self.verb.as_str()).chain(made.then_some("create"));
+        verbs.map(|verb| (object.api_group.clone(), resource.clone(), verb.to_owned())).collect()
     }
 
     /// In words.
@@ -79,5 +83,10 @@ impl Request {
 
 /// Every right that was used.
 pub fn rights(requests: &[Request]) -> BTreeSet<Right> {
-    requests.iter().filter_map(Request::right).collect()
+    requests.iter().flat_map(Request::rights).collect()
+}
+
+/// The user of one of the chart's service accounts.
+pub fn user(component: &str) -> String {
+    format!("system:serviceaccount:{NAMESPACE}:{RELEASE}-{component}")
 }

@@ -67,7 +67,7 @@ fn corrections(record: &Record, acts: &[Act]) {
         for pair in held.windows(2) {
             let (old, new) = (pair[0], pair[1]);
             let resized = (old.gpus, old.micro_batch, &old.class) != (new.gpus, new.micro_batch, &new.class);
-            if resized || old.host_memory != new.host_memory {
+            if resized || old.revision != new.revision {
                 println!("      -> {} x {} at micro-batch {}: {}", new.gpus, new.class, new.micro_batch, new.because);
             }
         }

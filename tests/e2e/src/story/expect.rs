@@ -18,7 +18,7 @@ pub struct Finding {
     pub seen: String,
 }
 
-fn finding(expected: &'static str, holds: bool, seen: impl Into<String>) -> Finding {
+pub(super) fn finding(expected: &'static str, holds: bool, seen: impl Into<String>) -> Finding {
     Finding { expected, holds, seen: seen.into() }
 }
 
