@@ -5,10 +5,15 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use crate::check::CheckArgs;
+
 /// Rightsizes training jobs: reads TrainingJobs, plans the whole cluster, builds pods, learns.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "plimsoll-operator", version, about)]
 pub struct Args {
+    /// What to do instead of leading or standing by.
+    #[command(subcommand)]
+    pub command: Option<Command>,
     /// Namespace of the operator: its Lease and its TLS Secret stand there.
     #[arg(long, env = "PLIMSOLL_NAMESPACE", default_value = "plimsoll-system")]
     pub namespace: String,
@@ -50,6 +55,13 @@ pub struct Args {
     /// Form of log lines: text or json.
     #[arg(long, env = "PLIMSOLL_LOG_FORMAT", default_value = "text", value_parser = ["text", "json"])]
     pub log_format: String,
+}
+
+/// What else the program does.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum Command {
+    /// Check from inside the cluster that an installation answers
+    Check(CheckArgs),
 }
 
 fn namespaced(text: &str) -> Result<(String, String), String> {

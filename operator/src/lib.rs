@@ -12,6 +12,7 @@
 pub mod accelerator_nodes;
 pub mod args;
 pub mod assumed;
+pub mod check;
 pub mod classes;
 pub mod config;
 pub mod cycle;

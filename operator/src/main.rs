@@ -2,8 +2,8 @@
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use plimsoll_operator::args::Args;
-use plimsoll_operator::lead;
+use plimsoll_operator::args::{Args, Command};
+use plimsoll_operator::{check, lead};
 use plimsoll_telemetry::{AdminServer, Readiness, Registry, Signal, logging};
 
 #[tokio::main]
@@ -12,6 +12,9 @@ async fn main() -> anyhow::Result<()> {
     logging::init(args.log_format.parse()?, &args.log)?;
     // A second provider among the dependencies would leave the choice open; this is the only one.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    if let Some(Command::Check(args)) = &args.command {
+        return Ok(check::run(args).await?);
+    }
     let shutdown = Signal::install()?;
     let file = match &args.config {
         Some(path) => {

@@ -41,12 +41,33 @@ impl Helm {
         self.run(command).await.map(drop)
     }
 
+    /// Runs the chart's own tests.
+    ///
+    /// # Errors
+    /// What helm said.
+    pub async fn test(&self) -> anyhow::Result<String> {
+        let mut command = Command::new(&self.program);
+        command.args(["test", RELEASE, "--namespace", NAMESPACE, "--timeout", "120s", "--logs"]);
+        self.run(command).await
+    }
+
+    /// Uninstalls the chart.
+    ///
+    /// # Errors
+    /// What helm said.
+    pub async fn uninstall(&self) -> anyhow::Result<()> {
+        let mut command = Command::new(&self.program);
+        command.args(["uninstall", RELEASE, "--namespace", NAMESPACE, "--wait"]);
+        self.run(command).await.map(drop)
+    }
+
     async fn run(&self, mut command: Command) -> anyhow::Result<String> {
         command.env("KUBECONFIG", &self.kubeconfig).env("HELM_CACHE_HOME", self.home.join("cache"));
         command.env("HELM_CONFIG_HOME", self.home.join("config")).env("HELM_DATA_HOME", self.home.join("data"));
         let output = command.output().await.context("failed to run helm")?;
         if !output.status.success() {
-            bail!("failed to install the chart: {}", String::from_utf8_lossy(&output.stderr).trim());
+            let said = [output.stdout, output.stderr].concat();
+            bail!("helm failed: {}", String::from_utf8_lossy(&said).trim());
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }

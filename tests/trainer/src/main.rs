@@ -7,6 +7,7 @@
 mod args;
 mod checkpoint;
 mod endpoint;
+mod rendezvous;
 mod training;
 
 use anyhow::Context as _;
@@ -24,6 +25,9 @@ async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let resumed = args.resume_dir().map(checkpoint::read).transpose()?.flatten();
     println!("{}", first_line(&args, resumed));
+    if let Some(name) = rendezvous::name() {
+        println!("{}", json!({"event": "rendezvous", "name": name, "addresses": rendezvous::addresses(&name).await?}));
+    }
     let memory = allocate(args.allocate_mib)?;
     let outcome = Training::new(args, resumed).run(&mut ended).await;
     drop(memory);
@@ -35,8 +39,9 @@ async fn main() -> anyhow::Result<()> {
 fn first_line(args: &Args, resumed: Option<u64>) -> serde_json::Value {
     let mut environment = serde_json::Map::new();
     for (name, value) in std::env::vars_os() {
+        // All of it, save the addresses of Services, which are the cluster's: a test compares it with the contract.
         let (name, value) = (name.to_string_lossy(), value.to_string_lossy());
-        if name.starts_with("PLIMSOLL_") {
+        if !name.starts_with("KUBERNETES_") {
             environment.insert(name.into_owned(), value.into());
         }
     }
