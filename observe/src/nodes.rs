@@ -108,16 +108,24 @@ fn node(node: &Node, offers: &[Offer], others: &[&Pod], objects: &Objects, now: 
     })
 }
 
+/// Taints that Kubernetes puts on a node for as long as a state of it lasts.
+const NOT_READY: &str = "node.kubernetes.io/not-ready";
+const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
+const CORDONED: &str = "node.kubernetes.io/unschedulable";
+
 /// Why a node takes no new gang, for its own reasons. An agent's silence is none: unknown is not broken.
 fn closed(node: &Node, objects: &Objects, now: Timestamp) -> Option<String> {
     if node.metadata.deletion_timestamp.is_some() {
         return Some("is being deleted".to_owned());
     }
     let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    if !conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True") {
+    let tainted =
+        |key: &str| node.spec.iter().flat_map(|spec| spec.taints.iter().flatten()).any(|taint| taint.key == key);
+    let ready = conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True");
+    if !ready || tainted(NOT_READY) || tainted(UNREACHABLE) {
         return Some("is not ready".to_owned());
     }
-    if node.spec.as_ref().is_some_and(|spec| spec.unschedulable == Some(true)) {
+    if node.spec.as_ref().is_some_and(|spec| spec.unschedulable == Some(true)) || tainted(CORDONED) {
         return Some("is cordoned".to_owned());
     }
     let status = objects.accelerator_node(&node.name_any())?.status.as_ref().filter(|status| is_fresh(status, now))?;
@@ -135,9 +143,11 @@ fn conflict(offer: &Offer) -> Option<String> {
 
 /// Taints that may keep a job's pods away. Not among them is the one that keeps other pods off nodes with accelerators:
 /// its key is the resource, and the operator gives every pod that requests the resource the toleration, as the
-/// apiserver's ExtendedResourceToleration plugin would.
+/// apiserver's ExtendedResourceToleration plugin would. Nor are those that say what will pass: a node that has one is closed
+/// for now, and not one that the job may never use.
 fn taints(node: &Node, resource: &str) -> Vec<Taint> {
     let keeps_away = |taint: &&core::Taint| match taint.effect.as_str() {
+        _ if [NOT_READY, UNREACHABLE, CORDONED].contains(&taint.key.as_str()) => false,
         "NoSchedule" => taint.key != resource,
         "NoExecute" => true,
         _ => false,

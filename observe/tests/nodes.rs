@@ -71,6 +71,17 @@ fn a_node_that_two_classes_claim_is_closed_and_names_both() {
 }
 
 #[test]
+fn a_state_that_will_pass_closes_a_node_and_is_no_taint() {
+    for (key, because) in
+        [("not-ready", "is not ready"), ("unreachable", "is not ready"), ("unschedulable", "is cordoned")]
+    {
+        let taint = format!("taints: [{{key: node.kubernetes.io/{key}, effect: NoExecute}}]");
+        let node = only_node(&(node("n1", &taint) + &class("h100")));
+        assert_eq!((node.closed_because.as_str(), node.taints.len()), (because, 0), "{key}");
+    }
+}
+
+#[test]
 fn only_taints_that_keep_a_jobs_pods_away_are_carried_over() {
     // The operator tolerates the first, the second keeps nobody away.
     let taints = "taints: [{key: nvidia.com/gpu, effect: NoSchedule}, {key: soft, effect: PreferNoSchedule},

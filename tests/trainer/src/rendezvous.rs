@@ -12,6 +12,7 @@ const BOUND: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// The name and port to meet at; `None` in a revision of one pod.
+#[allow(clippy::disallowed_methods, reason = "the contract's variables, read once at the start")]
 pub(crate) fn name() -> Option<String> {
     let given = |name: &str| std::env::var(name).ok();
     (given("PET_NNODES")? != "1").then(|| Some(format!("{}:{}", given("MASTER_ADDR")?, given("MASTER_PORT")?)))?
