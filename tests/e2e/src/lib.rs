@@ -5,6 +5,7 @@ pub mod binaries;
 pub mod fleet;
 pub mod helm;
 pub mod kubectl;
+pub mod release;
 pub mod scenario;
 pub mod stage;
 pub mod story;

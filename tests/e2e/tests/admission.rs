@@ -13,7 +13,8 @@ use plimsoll_crds::AcceleratorNode;
 use plimsoll_e2e::binaries::checkout;
 use plimsoll_e2e::helm::{Helm, NAMESPACE};
 use plimsoll_e2e::kubectl::Kubectl;
-use plimsoll_test_cluster::{Cluster, ClusterSpec, Release, Toolchain};
+use plimsoll_e2e::release;
+use plimsoll_test_cluster::{Cluster, ClusterSpec, Toolchain};
 use serde_json::json;
 
 const NODES: &str = r#"
@@ -65,7 +66,7 @@ subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: viewer}]
 #[tokio::test(flavor = "multi_thread")]
 async fn the_apiserver_refuses_what_plimsoll_cannot_run_and_keeps_who_writes_what() -> Result<()> {
     let say = |line: &str| println!("{line}");
-    let tools = Toolchain::ensure_release(release()?, &say).await?;
+    let tools = Toolchain::ensure_release(release::under_test()?, &say).await?;
     let spec = NODES.parse::<ClusterSpec>()?.named(format!("admission-{}", std::process::id()))?;
     let cluster = Cluster::up(spec, &tools, &say).await?;
     let kubectl = Kubectl::new(&tools, cluster.kubeconfig());
@@ -305,10 +306,4 @@ async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) -> Result<
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     Ok(())
-}
-
-/// `cargo xtask test --long` runs this on the oldest release too.
-#[allow(clippy::disallowed_methods, reason = "a test is told by its environment")]
-fn release() -> Result<Release> {
-    Ok(std::env::var("PLIMSOLL_TEST_KUBERNETES").map_or(Ok(Release::Current), |text| text.parse())?)
 }

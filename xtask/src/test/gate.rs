@@ -86,7 +86,7 @@ pub(super) fn slower() -> Vec<Gate> {
         cargo("oldest", &["xtask", "demo", "--check", "--kubernetes", "1.34", "--name", "long-oldest"]),
         Gate::shell(
             "oldest-chart",
-            "PLIMSOLL_TEST_KUBERNETES=1.34 cargo test --locked --quiet -p plimsoll-e2e --test chart --test admission",
+            "PLIMSOLL_TEST_KUBERNETES=1.34 cargo test --locked --quiet -p plimsoll-e2e --test chart --test admission --test contract",
         ),
     ]
 }

@@ -15,6 +15,7 @@ use kube::{Api, Config};
 use plimsoll_crds::TrainingJob;
 use plimsoll_e2e::binaries::{Binaries, checkout};
 use plimsoll_e2e::helm::NAMESPACE;
+use plimsoll_e2e::release;
 use plimsoll_e2e::stage::{Stage, StageSpec};
 use plimsoll_test_cluster::REAL_NODE;
 use serde_json::{Value, json};
@@ -33,7 +34,8 @@ async fn a_program_sees_what_the_contract_lists_and_the_chart_passes_its_own_tes
     let quiet = plimsoll_test_cluster::quiet();
     let binaries = Binaries::build(quiet).await?;
     let cluster = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/contract/cluster.yaml");
-    let spec = StageSpec { name: "contract".to_owned(), cluster: Some(cluster), ..StageSpec::default() };
+    let kubernetes = release::under_test()?;
+    let spec = StageSpec { name: "contract".to_owned(), cluster: Some(cluster), kubernetes, ..StageSpec::default() };
     let stage = Stage::set(&spec, &binaries, quiet).await?;
     ensure!(stage.cluster.has_real_node(), "no real node");
     stage.helm.test().await.context("helm test")?;
