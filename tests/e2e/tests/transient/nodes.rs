@@ -79,7 +79,13 @@ pub(crate) fn drained() -> Scenario {
             Step::Prints("get events --field-selector=reason=NodeCordoned", |events| {
                 events.contains("real-0 is cordoned")
             }),
-            Step::See(Sight { state: "Waiting", failures_and_disruptions: Some((0, 1)), ..Sight::default() }),
+            Step::See(Sight {
+                state: "Waiting",
+                reason: "WaitingForCapacity",
+                says: "1 node is closed (is cordoned)",
+                failures_and_disruptions: Some((0, 1)),
+                ..Sight::default()
+            }),
             Step::Kubectl("uncordon real-0"),
             Step::See(Sight { reason: "Admitted", says: "real-0 is cordoned; ", ..Sight::default() }),
             runs(2, (0, 1)),
