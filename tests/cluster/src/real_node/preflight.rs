@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The Debian packages of everything that is looked for here.
 pub(super) const PACKAGES: &str = "runc containernetworking-plugins nftables iproute2 gcc libc6-dev";
@@ -21,7 +22,29 @@ pub fn missing() -> Vec<String> {
     if plugin_folder().is_none() {
         missing.push("CNI plugins".to_owned());
     }
+    // A container's root may lack what its name promises. Only a machine with all the rest is tried.
+    if missing.is_empty() && !makes_namespaces() {
+        missing.push("the right to make namespaces".to_owned());
+    }
+    if missing.is_empty() && !makes_control_groups() {
+        missing.push("the right to make control groups".to_owned());
+    }
     missing
+}
+
+/// Whether this process may make a network, and mounts of its own.
+fn makes_namespaces() -> bool {
+    let tried = Command::new("unshare").args(["--net", "--mount", "true"]).output();
+    tried.is_ok_and(|output| output.status.success())
+}
+
+/// Whether this process may make a control group that limits memory: in the memory hierarchy of version 1, else in the
+/// one hierarchy of version 2.
+fn makes_control_groups() -> bool {
+    let folders = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"].map(Path::new);
+    let Some(folder) = folders.into_iter().find(|folder| folder.is_dir()) else { return false };
+    let group = folder.join(format!("plimsoll-preflight-{}", std::process::id()));
+    std::fs::create_dir(&group).is_ok() && std::fs::remove_dir(&group).is_ok()
 }
 
 /// The folder of the network plugins.

@@ -1,6 +1,6 @@
 //! What a training program in a real container really sees: the environment of docs/training-contract.md and no other, the
-//! rendezvous by its name, the progress endpoint with its own token and no other. And the chart's own tests, and what an
-//! uninstall leaves.
+//! device that the kubelet gave it and the agent knows of, the rendezvous by its name, the progress endpoint with its own
+//! token and no other. And the chart's own tests, and what an uninstall leaves.
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::{ListParams, LogParams, PostParams};
 use kube::client::{Body, Client};
 use kube::{Api, Config};
-use plimsoll_crds::TrainingJob;
+use plimsoll_crds::{AcceleratorNode, TrainingJob};
 use plimsoll_e2e::binaries::{Binaries, checkout};
 use plimsoll_e2e::helm::NAMESPACE;
 use plimsoll_e2e::release;
@@ -51,6 +51,11 @@ async fn a_program_sees_what_the_contract_lists_and_the_chart_passes_its_own_tes
     let seen: BTreeSet<&str> = environment.keys().map(String::as_str).filter(|name| !NOT_OURS.contains(name)).collect();
     let listed = listed()?;
     ensure!(seen == listed.iter().map(String::as_str).collect(), "seen {seen:#?}, listed {listed:#?}");
+
+    // The device that the kubelet gave it is the one that the agent says it holds.
+    let given = environment["NVIDIA_VISIBLE_DEVICES"].as_str().context("no device was given")?;
+    let holds = eventually("the agent says what the pod holds", async || held_by(&stage.client, alone).await).await?;
+    ensure!(given == holds, "given {given}, held {holds}");
 
     // One of the pair is in a real container: it finds pod 0 by name, wherever that is.
     let real = eventually("a pod of the pair is on the real node", async || on_real_node(&pods, "pair").await).await?;
@@ -118,6 +123,15 @@ fn listed() -> Result<BTreeSet<String>> {
     // `_TP` stands for the name before it with another ending.
     let whole = |name: &str| if name.starts_with('_') { format!("PLIMSOLL{name}") } else { name.to_owned() };
     Ok(names.map(whole).collect())
+}
+
+/// The devices of the real node that a pod holds by its agent's word, as a container's environment would list them.
+async fn held_by(client: &kube::Client, pod: &str) -> Result<Option<String>> {
+    let node = Api::<AcceleratorNode>::all(client.clone()).get(REAL_NODE).await?;
+    let devices = node.status.unwrap_or_default().devices;
+    let held = devices.iter().filter(|device| device.holder.as_ref().is_some_and(|holder| holder.pod == pod));
+    let uuids: Vec<&str> = held.map(|device| device.uuid.as_str()).collect();
+    Ok((!uuids.is_empty()).then(|| uuids.join(",")))
 }
 
 /// The line of an event in a pod's log, once it is there.
