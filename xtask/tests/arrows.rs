@@ -10,6 +10,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("plimsoll-protocol", &[]),
     ("plimsoll-menu", &[]),
     ("plimsoll-sizing", &["plimsoll-menu"]),
+    // Reads tables from files: a tool beside the core, which the product never links.
+    ("plimsoll-calibration", &["plimsoll-sizing"]),
     ("plimsoll-scheduling", &["plimsoll-menu"]),
     ("plimsoll-lifecycle", &["plimsoll-protocol", "plimsoll-menu"]),
     ("plimsoll-crds", &[]),

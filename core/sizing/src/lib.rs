@@ -7,6 +7,7 @@
 //! Conventions: memory in bytes (GiB is 2^30), rates in bytes or FLOP per second, one multiply-add is 2 FLOPs, peaks are
 //! dense (no sparsity), links count one direction.
 
+pub mod calibration;
 mod candidates;
 pub mod catalogue;
 mod class;

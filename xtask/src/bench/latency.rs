@@ -1,4 +1,4 @@
-//! `cargo xtask bench`.
+//! `cargo xtask bench`: from applying a job to all its pods bound.
 
 use std::time::{Duration, Instant};
 
@@ -12,41 +12,24 @@ use plimsoll_crds::{TrainingJob, labels};
 use plimsoll_e2e::binaries::Binaries;
 use plimsoll_e2e::stage::{Stage, StageSpec};
 
-/// Measure how long it takes from applying a job that fits until all its pods are bound
-///
 /// One job after the other, on the demo's cluster; each asks for two pods of 8 GPUs. Prints every reading's place in
 /// order: the machine is shared, so a single reading says little.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// How many jobs
-    #[arg(long, default_value_t = 20)]
-    jobs: usize,
-    /// Name of the cluster
-    #[arg(long, default_value = "bench")]
-    name: String,
-}
-
-impl Args {
-    pub(crate) async fn run(self) -> anyhow::Result<()> {
-        let progress = |line: &str| println!("{line}");
-        let binaries = Binaries::build(&progress).await?;
-        let stage = Stage::set(
-            &StageSpec { name: self.name.clone(), fake_only: true, ..StageSpec::default() },
-            &binaries,
-            &progress,
-        )
-        .await?;
-        let mut seconds = Vec::new();
-        for number in 0..self.jobs {
-            seconds.push(apply_to_bound(&stage, number).await?.as_secs_f64());
-        }
-        stage.cluster.down().await?;
-        seconds.sort_by(f64::total_cmp);
-        let at = |share: f64| seconds[((seconds.len() - 1) as f64 * share).round() as usize];
-        println!("apply to all pods bound, {} jobs of 2 pods x 8 GPUs, one after the other:", seconds.len());
-        println!("  fastest {:.3} s, median {:.3} s, slowest {:.3} s", at(0.0), at(0.5), at(1.0));
-        Ok(())
+pub(super) async fn run(jobs: usize, name: &str) -> anyhow::Result<()> {
+    let progress = |line: &str| println!("{line}");
+    let binaries = Binaries::build(&progress).await?;
+    let stage =
+        Stage::set(&StageSpec { name: name.to_owned(), fake_only: true, ..StageSpec::default() }, &binaries, &progress)
+            .await?;
+    let mut seconds = Vec::new();
+    for number in 0..jobs {
+        seconds.push(apply_to_bound(&stage, number).await?.as_secs_f64());
     }
+    stage.cluster.down().await?;
+    seconds.sort_by(f64::total_cmp);
+    let at = |share: f64| seconds[((seconds.len() - 1) as f64 * share).round() as usize];
+    println!("apply to all pods bound, {} jobs of 2 pods x 8 GPUs, one after the other:", seconds.len());
+    println!("  fastest {:.3} s, median {:.3} s, slowest {:.3} s", at(0.0), at(0.5), at(1.0));
+    Ok(())
 }
 
 async fn apply_to_bound(stage: &Stage, number: usize) -> anyhow::Result<Duration> {

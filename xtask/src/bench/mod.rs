@@ -1,0 +1,34 @@
+//! `cargo xtask bench`.
+
+mod latency;
+mod sizing;
+
+/// Measure how long it takes from applying a job that fits until all its pods are bound; or, with `sizing`, how well sizing
+/// predicts published measurements
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: Option<What>,
+    /// How many jobs
+    #[arg(long, default_value_t = 20)]
+    jobs: usize,
+    /// Name of the cluster
+    #[arg(long, default_value = "bench")]
+    name: String,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Compare what sizing predicts with published measurements, table by table
+    Sizing(sizing::Args),
+}
+
+impl Args {
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        match self.what {
+            None => latency::run(self.jobs, &self.name).await,
+            Some(What::Sizing(args)) => args.run(),
+        }
+    }
+}
