@@ -202,6 +202,7 @@ fn transformer(t: &api::Transformer) -> Result<Transformer, SpecError> {
         norm: if t.biases { Norm::Layer } else { Norm::Rms },
         qk_norm: false,
         norms_per_layer: 2,
+        ..Transformer::default()
     })
 }
 

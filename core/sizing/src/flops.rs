@@ -1,8 +1,11 @@
 //! FLOPs of a training step; one multiply-add counts 2.
+//!
+//! A transformer's forward pass takes `s·(2·N_mm + 4·L·s·a·d_h)`, attention counted in full as in arXiv 2104.04473 and
+//! 2204.02311 (a causal kernel does half of the second term); the kernels of its [`Profile`] sum to just that.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{JobSpec, Model, Recompute, Transformer};
+use crate::{JobSpec, Profile, Recompute};
 
 /// FLOPs of one sample (one sequence).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,14 +25,12 @@ impl Flops {
     /// base takes two, since it needs no gradient of its weights, and its adapters three (arXiv 2106.09685). Full
     /// recomputation adds the forward pass of the blocks, not of the output projection.
     pub fn of(job: &JobSpec, recompute: Recompute) -> Self {
-        let (forward, blocks) = match &job.model {
-            Model::Transformer(t) => {
-                let head = 2.0 * t.embedding_parameters() as f64 * f64::from(job.sequence_length);
-                let forward = forward(t, job.sequence_length);
-                (forward, forward - head)
-            }
-            Model::Custom(custom) => (custom.flops_per_sample, custom.flops_per_sample),
-        };
+        Self::of_profile(&job.model.profile(job.sequence_length), job, recompute)
+    }
+
+    /// The same where the model's profile is at hand.
+    pub fn of_profile(profile: &Profile, job: &JobSpec, recompute: Recompute) -> Self {
+        let (forward, blocks) = (profile.forward_flops(), profile.body_flops());
         let model = match job.method.adapter_rank() {
             None => 3.0 * forward,
             Some(rank) => {
@@ -44,12 +45,4 @@ impl Flops {
         };
         Self { forward, model, executed }
     }
-}
-
-/// Forward FLOPs of one sequence: `s·(2·N_mm + 4·L·s·a·d_h)`, attention counted in full as in arXiv 2104.04473 and
-/// 2204.02311 (a causal kernel does half of the second term).
-fn forward(t: &Transformer, sequence: u32) -> f64 {
-    let s = f64::from(sequence);
-    let scores = 4.0 * f64::from(t.layers) * s * t.query_width() as f64;
-    s * (2.0 * t.multiplying_weights() as f64 + scores)
 }

@@ -95,6 +95,7 @@ fn llama_like(config: &Value, biases: Biases, tied_by_default: bool) -> Result<T
         norm: Norm::Rms,
         qk_norm: false,
         norms_per_layer: 2,
+        ..Transformer::default()
     })
 }
 
@@ -117,6 +118,7 @@ fn gpt2(config: &Value) -> Result<Transformer, HuggingFaceError> {
         norm: Norm::Layer,
         qk_norm: false,
         norms_per_layer: 2,
+        ..Transformer::default()
     })
 }
 
@@ -139,6 +141,7 @@ fn gpt_neox(config: &Value) -> Result<Transformer, HuggingFaceError> {
         norm: Norm::Layer,
         qk_norm: false,
         norms_per_layer: 2,
+        ..Transformer::default()
     })
 }
 

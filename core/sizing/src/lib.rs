@@ -12,7 +12,6 @@ mod candidates;
 pub mod catalogue;
 mod class;
 mod communication;
-mod custom;
 mod estimate;
 mod flops;
 mod hugging_face;
@@ -22,9 +21,9 @@ mod memory;
 mod menu;
 mod model;
 mod precision;
+pub mod profile;
 mod rank;
 mod step_time;
-mod transformer;
 
 pub use plimsoll_menu::{
     Batch, Candidate, ClassName, Fit, Layout, LoadLine, Menu, Prediction, Recompute, Rejection, RejectionReason, Shape,
@@ -32,7 +31,6 @@ pub use plimsoll_menu::{
 };
 
 pub use class::{ClassSpec, PeakFlops};
-pub use custom::Custom;
 pub use estimate::{Derivation, Estimate, estimate};
 pub use flops::Flops;
 pub use hugging_face::HuggingFaceError;
@@ -40,7 +38,7 @@ pub use job::{Accepts, Current, Declared, JobSpec, Mode};
 pub use learned::Evidence;
 pub use memory::Memory;
 pub use menu::menu;
-pub use model::Model;
+pub use model::{Biases, Custom, Experts, Head, LatentAttention, Model, Norm, Positions, Transformer, Window};
 pub use precision::{Method, Optimizer, Precision};
+pub use profile::Profile;
 pub use step_time::StepTime;
-pub use transformer::{Biases, Norm, Transformer};

@@ -23,6 +23,7 @@ pub fn llama(layers: u32, hidden: u32, heads: u32, kv_heads: u32, ffn: u32, voca
         norm: Norm::Rms,
         qk_norm: false,
         norms_per_layer: 2,
+        ..Transformer::default()
     }
 }
 

@@ -1,24 +1,52 @@
 //! The shape of a model, whatever its kind.
 
+mod attention;
+mod block;
+mod custom;
+mod mixture_of_experts;
+mod stack;
+mod transformer;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Custom, Transformer};
+pub use attention::LatentAttention;
+pub use custom::Custom;
+pub use mixture_of_experts::Experts;
+pub use transformer::{Biases, Head, Norm, Positions, Transformer, Window};
+
+use crate::profile::Profile;
 
 /// What is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Model {
-    /// A decoder-only transformer described by its dimensions.
+    /// A transformer of one stack described by its dimensions.
     Transformer(Transformer),
     /// Anything else, described by three numbers.
     Custom(Custom),
 }
 
 impl Model {
+    /// What one sample does to a device. `sequence_length` is the number of tokens of the sample, where it has tokens.
+    pub fn profile(&self, sequence_length: u32) -> Profile {
+        match self {
+            Self::Transformer(transformer) => transformer.profile(sequence_length),
+            Self::Custom(custom) => custom.profile(),
+        }
+    }
+
     /// Parameters in all.
     pub fn parameters(&self) -> u64 {
         match self {
             Self::Transformer(transformer) => transformer.parameters(),
             Self::Custom(custom) => custom.parameters,
+        }
+    }
+
+    /// Parameters that one sample passes through: those of experts that are not chosen are left out.
+    pub fn active_parameters(&self) -> u64 {
+        match self {
+            Self::Transformer(transformer) => transformer.active_parameters(),
+            Self::Custom(_) => self.parameters(),
         }
     }
 
