@@ -30,6 +30,30 @@ pub enum Recompute {
     Full,
 }
 
+/// In which order pipeline stages work through the micro-batches of a step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Schedule {
+    /// One forward, one backward (arXiv 2104.04473); interleaved when there are virtual stages.
+    #[default]
+    OneForwardOneBackward,
+    /// All forward passes, then all backward passes (arXiv 1811.06965).
+    GPipe,
+    /// One forward, one backward, with weight gradients moved into the bubble at the same memory (ZB-H1, arXiv 2401.10241).
+    ZeroBubble,
+}
+
+/// What waits in host memory while the device does not need it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Offload {
+    /// Nothing.
+    #[default]
+    None,
+    /// Optimizer states and the gradients on their way to them; the host takes the step (arXiv 2101.06840).
+    Optimizer,
+    /// Those and the weights.
+    All,
+}
+
 /// The parallel degrees of a job. `data × tensor × pipeline × context` devices in all; expert parallelism lives inside
 /// the data-parallel ranks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -48,6 +72,33 @@ pub struct Layout {
     pub sharding: Sharding,
     /// What is computed again in the backward pass.
     pub recompute: Recompute,
+    /// Ranks that share states out among themselves, each group holding all of them (HSDP); 0: all data-parallel ranks.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub shard_group: u32,
+    /// Whether tensor-parallel ranks share out the sequence between their products too (arXiv 2205.05198).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub sequence_parallel: bool,
+    /// Further pieces of the model on each pipeline stage, which interleave: 0 is one piece.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub extra_stages: u32,
+    /// The order of a pipeline's work.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub schedule: Schedule,
+    /// What waits in host memory.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub offload: Offload,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Layout {
@@ -61,7 +112,26 @@ impl Layout {
             expert: 1,
             sharding: Sharding::None,
             recompute: Recompute::None,
+            shard_group: 0,
+            sequence_parallel: false,
+            extra_stages: 0,
+            schedule: Schedule::default(),
+            offload: Offload::default(),
         }
+    }
+
+    /// Virtual stages on each pipeline stage (the `v` of arXiv 2104.04473); at least 1.
+    pub fn virtual_stages(&self) -> u32 {
+        self.extra_stages + 1
+    }
+
+    /// Ranks that share states out among themselves: the data-parallel ranks, or the group of hybrid sharding.
+    pub fn sharing_ranks(&self) -> u32 {
+        match self.shard_group {
+            0 => self.data,
+            group => group.min(self.data),
+        }
+        .max(1)
     }
 
     /// Devices that this layout needs.

@@ -11,4 +11,4 @@ mod layout;
 pub use batch::{Batch, BatchError};
 pub use candidate::{Candidate, Fit, Menu, Prediction, Rejection, RejectionReason};
 pub use class::{ClassName, LoadLine};
-pub use layout::{Layout, Recompute, Shape, Sharding};
+pub use layout::{Layout, Offload, Recompute, Schedule, Shape, Sharding};

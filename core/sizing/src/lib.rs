@@ -26,8 +26,8 @@ mod rank;
 mod step_time;
 
 pub use plimsoll_menu::{
-    Batch, Candidate, ClassName, Fit, Layout, LoadLine, Menu, Prediction, Recompute, Rejection, RejectionReason, Shape,
-    Sharding,
+    Batch, Candidate, ClassName, Fit, Layout, LoadLine, Menu, Offload, Prediction, Recompute, Rejection, RejectionReason,
+    Schedule, Shape, Sharding,
 };
 
 pub use class::{ClassSpec, PeakFlops};
