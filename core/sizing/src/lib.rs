@@ -20,6 +20,7 @@ pub mod learned;
 mod memory;
 mod menu;
 mod model;
+pub mod optimum;
 mod precision;
 pub mod profile;
 mod rank;
