@@ -42,4 +42,4 @@ pub use menu::menu;
 pub use model::{Biases, Custom, Experts, Head, LatentAttention, Model, Norm, Positions, Transformer, Window};
 pub use precision::{Method, Optimizer, Precision};
 pub use profile::Profile;
-pub use step_time::StepTime;
+pub use step_time::{AttentionKernel, Prepared, Program, Run, StepTime};

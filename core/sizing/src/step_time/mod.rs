@@ -1,0 +1,226 @@
+//! Wall time of one optimizer step before anything was observed.
+//!
+//! One micro-batch on one device is a sum over the kernels of the [`Profile`]:
+//!
+//! - products, convolutions: `FLOPs/(η·peak) + bytes/(β·BW)`, `η` falling with the peak per watt;
+//! - fused attention: `FLOPs/(η_a·peak)`, `η_a` falling with the peak; causal halves are skipped, the backward pass takes
+//!   2.5 forward passes (arXiv 2205.14135); stored attention: products, and its scores over the memory bus;
+//! - pointwise kernels, lookups, the loss: bytes over the memory bus;
+//! - every kernel: a ramp; and all of them at least the time in which a program launches them.
+//!
+//! A step is `(m + bubble)·(stage + tensor + context + expert + pipeline communication)`, plus data-parallel
+//! communication as far as it is not hidden, the optimizer's pass over its states, and waiting for input
+//! (arXiv 2104.04473, section 2.2; arXiv 1910.02054, section 7). The constants are those of [`TimeConstants`].
+
+mod exchange;
+mod program;
+mod rates;
+mod work;
+
+use serde::{Deserialize, Serialize};
+
+use crate::calibration::{Calibration, TimeConstants};
+use crate::profile::Role;
+use crate::{Batch, ClassSpec, JobSpec, Layout, Profile, Recompute, Schedule, Shape};
+
+pub use program::{AttentionKernel, Program};
+
+use exchange::Exchange;
+use rates::{Rates, Seconds};
+use work::Work;
+
+/// Wall time of one optimizer step, in seconds; the parts follow one another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StepTime {
+    /// Kernels at work, all micro-batches.
+    pub compute: f64,
+    /// Communication that compute does not hide.
+    pub communication: f64,
+    /// The optimizer's pass over its states.
+    pub optimizer: f64,
+    /// Waiting for kernel launches.
+    pub launch: f64,
+    /// Waiting for other pipeline stages.
+    #[serde(default)]
+    pub bubble: f64,
+    /// Waiting for input.
+    #[serde(default)]
+    pub stall: f64,
+    /// Share of the streaming multiprocessors that work while kernels run, 0 to 1.
+    pub saturation: f64,
+}
+
+/// One way to run a job: what step time is asked about.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'a> {
+    /// The job.
+    pub job: &'a JobSpec,
+    /// Its devices' class.
+    pub class: &'a ClassSpec,
+    /// Its devices.
+    pub shape: &'a Shape,
+    /// How it is spread over them.
+    pub layout: &'a Layout,
+    /// How its batch is cut.
+    pub batch: &'a Batch,
+}
+
+/// A run with what does not depend on constants summed up, so that many constants can be tried.
+#[derive(Clone, Debug)]
+pub struct Prepared<'a> {
+    run: Run<'a>,
+    program: Program,
+    work: Work,
+    layers: f64,
+}
+
+impl StepTime {
+    /// The prior for one way to run a job.
+    ///
+    /// A class that cannot compute the precision takes forever.
+    pub fn of(job: &JobSpec, class: &ClassSpec, shape: &Shape, layout: &Layout, batch: &Batch) -> Self {
+        Self::of_profile(&job.model.profile(job.sequence_length), Run { job, class, shape, layout, batch })
+    }
+
+    /// The same where the model's profile is at hand.
+    pub fn of_profile(profile: &Profile, run: Run<'_>) -> Self {
+        Prepared::new(profile, run, Program::default()).step_time(&Calibration::published().time)
+    }
+
+    /// All parts together.
+    pub fn total(&self) -> f64 {
+        self.compute + self.communication + self.optimizer + self.launch + self.bubble + self.stall
+    }
+
+    /// Seconds that the step's work would take on filled devices; proportional to the samples per device.
+    pub(crate) fn work(&self) -> f64 {
+        self.compute * self.saturation
+    }
+
+    /// Seconds that small kernels and other stages leave unfilled: launches, bubble and the rest of compute.
+    pub(crate) fn unfilled(&self) -> f64 {
+        self.compute * (1.0 - self.saturation) + self.launch + self.bubble
+    }
+
+    /// Seconds of the step in which the multiprocessors work: SM activity times step time.
+    pub fn busy(&self) -> f64 {
+        self.work() + self.optimizer
+    }
+
+    /// SM activity, 0 to 1: the share of compute in the step times how far kernels fill the device. A prior to be
+    /// corrected by what the agent measures.
+    pub fn sm_activity(&self) -> f64 {
+        let total = self.total();
+        if total.is_finite() && total > 0.0 { (self.busy() / total).clamp(0.0, 1.0) } else { 0.0 }
+    }
+}
+
+impl<'a> Prepared<'a> {
+    /// Sums up what a program's run asks of one device.
+    pub fn new(profile: &Profile, run: Run<'a>, program: Program) -> Self {
+        let work = Work::of(profile, run.job, run.layout, &program, run.batch.micro);
+        let layers = profile.role(Role::Body).map(|unit| f64::from(unit.repeats)).sum();
+        Self { run, program, work, layers }
+    }
+
+    /// The step under some constants.
+    pub fn step_time(&self, constants: &TimeConstants) -> StepTime {
+        let Self { run, program, work, .. } = self;
+        let Some(rates) = Rates::of(run.job, run.class, program, constants) else {
+            return StepTime { compute: f64::INFINITY, ..StepTime::default() };
+        };
+        let compute = self.compute(&rates);
+        let exchange = Exchange { run, program, work, constants, stages: self.stages(), layers: self.layers };
+        let inside = exchange.inside(&compute);
+        let launch = (compute.launches - compute.stage).max(0.0);
+        let micro_batches = f64::from(run.batch.accumulation.max(1));
+        let turn = compute.stage + launch + inside;
+        let waits = self.bubble() * turn;
+        let outside = exchange.outside(micro_batches * turn + waits, compute.backward, micro_batches);
+        let optimizer = exchange.optimizer();
+        let known = micro_batches * turn + waits + outside + optimizer;
+        StepTime {
+            compute: micro_batches * compute.stage,
+            communication: micro_batches * inside + outside,
+            optimizer,
+            launch: micro_batches * launch,
+            bubble: waits,
+            stall: self.input_seconds().map_or(0.0, |input| (input - known).max(0.0)),
+            saturation: compute.filled,
+        }
+    }
+
+    /// Compute of one micro-batch on the slowest stage.
+    fn compute(&self, rates: &Rates<'_>) -> Compute {
+        let Self { run, program, work, layers } = self;
+        let (body, head) = (rates.body(work), rates.head(work));
+        let stored = program.attention == AttentionKernel::Stored;
+        let again = match run.layout.recompute {
+            Recompute::Full => body.pass(),
+            // Fused attention computes its scores again anyway.
+            Recompute::Selective if stored => body.attention,
+            Recompute::None | Recompute::Selective => 0.0,
+        };
+        let operators = if program.recomputes_operators { 0.5 * body.products + body.pointwise } else { 0.0 };
+        let body_seconds = body.pass() + rates.backward(&body, work) + again + operators;
+        let head_seconds = head.pass() + rates.backward(&head, work) + head.loss;
+        let stages = self.stages();
+        let stage = if stages > 1.0 && layers % stages == 0.0 {
+            // Equal blocks on each stage: the last one has the output side on top.
+            body_seconds / stages + head_seconds
+        } else {
+            // Blocks that do not divide are dealt out so that stages are even, whole blocks at a time.
+            let fullest = (layers / stages).ceil() / layers.max(1.0);
+            ((body_seconds + head_seconds) / stages).max(body_seconds * fullest)
+        };
+        let total = body_seconds + head_seconds;
+        let passes = 3.0 + if run.layout.recompute == Recompute::Full { 1.0 } else { 0.0 };
+        let fixed = passes * body.fixed + 3.0 * head.fixed;
+        Compute {
+            stage,
+            backward: if total > 0.0 { stage * (1.0 - forward_share(&body, &head, total)) } else { 0.0 },
+            attention: body.attention / stages,
+            launches: (passes * rates.launch(&work.body) + 3.0 * rates.launch(&work.head)) / stages,
+            filled: if total > 0.0 { (1.0 - fixed / total).clamp(0.0, 1.0) } else { 1.0 },
+        }
+    }
+
+    fn stages(&self) -> f64 {
+        f64::from(self.run.layout.pipeline.max(1))
+    }
+
+    /// Turns of a stage that the bubble takes: `p-1` for GPipe and 1F1B, `(p-1)/v` interleaved (arXiv 2104.04473, section
+    /// 2.2); a third where weight gradients fill it, since forward, input gradient and weight gradient take about as long
+    /// (arXiv 2401.10241, table 2, H1).
+    fn bubble(&self) -> f64 {
+        let layout = self.run.layout;
+        let turns = (self.stages() - 1.0) / f64::from(layout.virtual_stages());
+        match layout.schedule {
+            Schedule::OneForwardOneBackward => turns,
+            Schedule::GPipe => self.stages() - 1.0,
+            Schedule::ZeroBubble => turns / 3.0,
+        }
+    }
+
+    /// Seconds in which the input of one step arrives.
+    fn input_seconds(&self) -> Option<f64> {
+        let rate = self.program.input_samples_per_second.filter(|rate| *rate > 0.0)?;
+        Some(f64::from(self.run.batch.micro) * f64::from(self.run.batch.accumulation) / rate)
+    }
+}
+
+/// Compute of one micro-batch on the slowest stage, in seconds.
+pub(crate) struct Compute {
+    stage: f64,
+    /// Its backward pass.
+    backward: f64,
+    /// One forward pass of attention.
+    pub(crate) attention: f64,
+    launches: f64,
+    /// Share of it in which the device is filled.
+    filled: f64,
+}
+
+fn forward_share(body: &Seconds, head: &Seconds, total: f64) -> f64 {
+    ((body.pass() + head.pass() + head.loss / 3.0) / total).clamp(0.0, 1.0)
+}

@@ -1,0 +1,200 @@
+//! What one micro-batch asks of one device, summed from a profile.
+
+use crate::memory::base_is_quantised;
+use crate::profile::{Divides, Kernel, KernelKind, Place, Role, Unit};
+use crate::{Head, JobSpec, Layout, Model, Profile};
+
+use super::program::{AttentionKernel, Program};
+
+/// The forward pass of some kernels.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Load {
+    /// FLOPs of products and convolutions.
+    pub(crate) product_flops: f64,
+    /// Elements that these read and write, weights left out.
+    pub(crate) product_elements: f64,
+    /// Bytes of their weights, which do not grow with the batch.
+    pub(crate) weight_bytes: f64,
+    /// FLOPs of fused attention, causal halves left out.
+    pub(crate) attention_flops: f64,
+    /// Stored attention scores.
+    pub(crate) scores: f64,
+    /// FLOPs of stored attention.
+    pub(crate) score_flops: f64,
+    /// Elements that pointwise kernels read and write.
+    pub(crate) pointwise_elements: f64,
+    /// Logits.
+    pub(crate) logits: f64,
+    /// FLOPs of a model of unknown kernels.
+    pub(crate) unknown_flops: f64,
+    /// Bytes that its kernels read and write.
+    pub(crate) unknown_bytes: f64,
+    /// Kernels of known models.
+    pub(crate) kernels: f64,
+    /// Models of unknown kernels: 0 or 1.
+    pub(crate) unknown: f64,
+}
+
+/// One micro-batch on one device of a layout, before stages share it out.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Work {
+    /// Embedding and blocks, all stages together.
+    pub(crate) body: Load,
+    /// Output side.
+    pub(crate) head: Load,
+    /// Blocks.
+    pub(crate) layers: f64,
+    /// Bytes that tensor-parallel ranks sum in a forward pass, whole.
+    pub(crate) reduced_bytes: f64,
+    /// Bytes of keys and values that a context-parallel rank passes on in a forward pass, in one step of the ring.
+    pub(crate) exchanged_bytes: f64,
+    /// Bytes that an expert-parallel rank sends in a forward pass.
+    pub(crate) dispatched_bytes: f64,
+    /// Kernels that send them.
+    pub(crate) dispatches: f64,
+    /// Bytes that cross the boundary between two stages.
+    pub(crate) boundary_bytes: f64,
+    /// Parameters of the fullest stage on one device: dense ones and routed experts.
+    pub(crate) parameters: f64,
+    /// Products per backward pass: 2 where weights are trained, 1 under adapters.
+    pub(crate) backward_products: f64,
+    /// Whether products first unpack 4-bit weights.
+    pub(crate) quantised: bool,
+}
+
+impl Work {
+    /// The work of `micro` samples.
+    pub(crate) fn of(profile: &Profile, job: &JobSpec, layout: &Layout, program: &Program, micro: u32) -> Self {
+        let ranks = Ranks::of(job, layout, program, micro);
+        let frozen = job.method.adapter_rank().is_some();
+        let mut work = Self {
+            backward_products: if frozen { 1.0 } else { 2.0 },
+            quantised: base_is_quantised(job.method, job.precision),
+            ..Self::default()
+        };
+        let (mut body, mut head, mut experts) = (0.0, 0.0, 0.0);
+        for unit in &profile.units {
+            let times = f64::from(unit.repeats);
+            let load = if unit.role == Role::Head { &mut work.head } else { &mut work.body };
+            for kernel in &unit.kernels {
+                ranks.add(load, kernel, times);
+            }
+            let own = times * (unit.parameters.saturating_sub(unit.expert_parameters)) as f64;
+            if unit.role == Role::Body {
+                body += own;
+                work.layers += times;
+                work.boundary_bytes = work.boundary_bytes.max(ranks.bytes * unit.input_elements);
+            } else {
+                head += own + times * unit.tied_parameters as f64;
+            }
+            experts += times * unit.expert_parameters as f64;
+            ranks.communicate(&mut work, unit, times);
+        }
+        if ranks.shares_sequence {
+            work.boundary_bytes /= ranks.tensor;
+        }
+        // Input and output sides stand on the first and the last stage; one of them is on the fullest.
+        let stages = f64::from(layout.pipeline.max(1));
+        let ends = if stages > 1.0 { head / 2.0 } else { head };
+        let experts = experts / f64::from(layout.expert.max(1));
+        work.parameters = (ends + (body + experts) / stages) / ranks.tensor;
+        work
+    }
+}
+
+/// How a layout cuts a kernel.
+struct Ranks {
+    /// Samples at once, less what context ranks share out.
+    samples: f64,
+    tensor: f64,
+    expert: f64,
+    context: f64,
+    /// Bytes of `samples` times one element.
+    bytes: f64,
+    element_bytes: f64,
+    tokens: f64,
+    causal: bool,
+    stored: bool,
+    shares_sequence: bool,
+}
+
+impl Ranks {
+    fn of(job: &JobSpec, layout: &Layout, program: &Program, micro: u32) -> Self {
+        let context = f64::from(layout.context.max(1));
+        let samples = f64::from(micro) / context;
+        let element_bytes = job.precision.working_bytes() as f64;
+        Self {
+            samples,
+            tensor: f64::from(layout.tensor.max(1)),
+            expert: f64::from(layout.expert.max(1)),
+            context,
+            bytes: samples * element_bytes,
+            element_bytes,
+            tokens: f64::from(job.sequence_length.max(1)),
+            causal: matches!(&job.model, Model::Transformer(t) if t.head == Head::LanguageModel),
+            stored: program.attention == AttentionKernel::Stored,
+            shares_sequence: layout.sequence_parallel,
+        }
+    }
+
+    fn add(&self, load: &mut Load, kernel: &Kernel, times: f64) {
+        let of_tensor = |divides| match divides {
+            Divides::Tensor => self.tensor,
+            Divides::Sequence if self.shares_sequence => self.tensor,
+            Divides::Sequence | Divides::No => 1.0,
+        };
+        let cut = of_tensor(kernel.divides);
+        let many = times * self.samples;
+        match kernel.kind {
+            KernelKind::MatrixProduct if kernel.width == 0 => {
+                load.unknown_flops += many * kernel.flops / cut;
+                load.unknown_bytes += many * self.element_bytes * (kernel.inputs + kernel.outputs) / cut;
+                load.unknown += times;
+                return;
+            }
+            KernelKind::MatrixProduct | KernelKind::Convolution | KernelKind::Recurrent => {
+                // The last product of a pair reads a part of its input, the others write a part of their output.
+                let reads_part = matches!(kernel.matrix, Some(m) if matches!(m.place, Place::Output | Place::Down));
+                let (inputs, outputs) = if reads_part { (cut, 1.0) } else { (1.0, cut) };
+                let expert = matches!(kernel.matrix, Some(m) if m.place == Place::Expert);
+                let owned = if expert { self.expert } else { 1.0 };
+                load.product_flops += many * kernel.flops / cut;
+                load.product_elements += many * (kernel.inputs / inputs + kernel.outputs / outputs);
+                let weights = kernel.weights as f64 * f64::from(kernel.sequential_steps.max(1));
+                load.weight_bytes += times * self.element_bytes * weights / cut / owned;
+            }
+            KernelKind::Attention if self.stored => {
+                load.score_flops += many * kernel.flops / cut;
+                load.scores += many * kernel.scores / cut;
+            }
+            KernelKind::Attention => load.attention_flops += many * kernel.flops * self.seen(kernel) / cut,
+            KernelKind::DepthwiseConvolution | KernelKind::Pointwise | KernelKind::Dispatch | KernelKind::Lookup => {
+                load.pointwise_elements += many * (kernel.inputs + kernel.outputs) / cut;
+            }
+            KernelKind::Loss => load.logits += many * kernel.inputs / cut,
+        }
+        load.kernels += times * f64::from(kernel.sequential_steps.max(1));
+    }
+
+    /// Share of scores that causal attention computes: `1 - keys/2s`, a half without a window. Attention keeps 4 bytes
+    /// for each query and head, so that `4·scores` over those bytes are the keys of one query.
+    fn seen(&self, kernel: &Kernel) -> f64 {
+        if !self.causal || kernel.saved_bytes_fixed <= 0.0 {
+            return 1.0;
+        }
+        let keys = 4.0 * kernel.scores / kernel.saved_bytes_fixed;
+        (1.0 - keys / (2.0 * self.tokens)).clamp(0.5, 1.0)
+    }
+
+    fn communicate(&self, work: &mut Work, unit: &Unit, times: f64) {
+        work.reduced_bytes += times * self.bytes * unit.reduced_elements;
+        work.exchanged_bytes += times * self.bytes * unit.exchanged_elements / self.tensor;
+        if self.expert > 1.0 {
+            for kernel in unit.kernels.iter().filter(|kernel| kernel.kind == KernelKind::Dispatch) {
+                work.dispatched_bytes += times * self.bytes * kernel.inputs;
+                work.dispatches += times;
+            }
+        }
+        debug_assert!(self.context >= 1.0);
+    }
+}
