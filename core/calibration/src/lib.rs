@@ -17,6 +17,7 @@ mod evaluate;
 pub mod hardware;
 pub mod loss;
 pub mod question;
+pub mod report;
 pub mod speed;
 pub mod statistics;
 pub mod table;
@@ -62,6 +63,7 @@ pub struct Subject {
 /// All subjects, in the order of the report.
 pub const SUBJECTS: &[Subject] = &[
     Subject { name: "parameters", evaluate: question::parameters::evaluate, bars: question::parameters::bars },
+    Subject { name: "bookkeeping", evaluate: question::bookkeeping::evaluate, bars: question::bookkeeping::bars },
     Subject { name: "speed", evaluate: speed::evaluate, bars: speed::bars },
     Subject { name: "throughput", evaluate: throughput::evaluate, bars: throughput::bars },
     Subject { name: "loss", evaluate: loss::evaluate, bars: loss::bars },
@@ -145,6 +147,27 @@ pub struct Bar {
 }
 
 impl Bar {
+    /// A bar on the share of rows that pass a test, of several evaluations together. Rows that could not be answered fail.
+    pub fn on_rows<'a>(
+        text: &str,
+        evaluations: impl IntoIterator<Item = &'a Evaluation>,
+        share: f64,
+        passes: impl Fn(&Residual) -> bool,
+    ) -> Self {
+        let (mut rows, mut passed) = (0_usize, 0_usize);
+        for evaluation in evaluations {
+            rows += evaluation.rows();
+            passed += evaluation.residuals.iter().filter(|residual| passes(residual)).count();
+        }
+        let text =
+            if share < 1.0 { format!("{text}: {:.0} % of rows", share * 100.0) } else { format!("{text}: every row") };
+        if rows == 0 {
+            return Self { text, seen: "no row".to_owned(), held: None };
+        }
+        let seen = format!("{passed} of {rows} rows, {:.1} %", 100.0 * passed as f64 / rows as f64);
+        Self { text, seen, held: Some(passed as f64 >= share * rows as f64) }
+    }
+
     /// A bar on the median and the 90th percentile of the absolute relative errors of several evaluations together, as
     /// shares of 1. Rows that could not be answered count with an infinite error.
     pub fn on_errors<'a>(

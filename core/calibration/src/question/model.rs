@@ -1,0 +1,88 @@
+//! The model that a row's architecture columns describe.
+//!
+//! What a table leaves out is filled in by what the other columns imply: a plain feed-forward layer (`mlp_mats` 2) comes
+//! with biases and LayerNorm as in GPT-2, a gated one without biases and with RMSNorm as in Llama.
+
+use plimsoll_sizing::{Biases, Experts, Head, Model, Norm, Positions, Transformer};
+
+use crate::{CellError, Row};
+
+/// Whether a row describes an architecture.
+pub fn describes_model(row: &Row) -> bool {
+    row.has("layers") && row.has("hidden")
+}
+
+/// The transformer of a row.
+///
+/// # Errors
+/// When a dimension is missing or cannot be read.
+pub fn transformer(row: &Row) -> Result<Transformer, CellError> {
+    let hidden = row.needed_count("hidden")?;
+    let heads = row.needed_count("heads")?;
+    let ffn = row.needed_count("ffn")?;
+    let learned = row.text("pos_emb") == Some("learned");
+    let gated = row.count("mlp_mats")?.map_or(row.text("pos_emb") == Some("rope"), |matrices| matrices >= 3);
+    let words = row.text("note").unwrap_or_default().to_lowercase();
+    // The source's own words on what its columns cannot say.
+    let pooled = words.contains("encoder") && words.contains("pooler");
+    let parallel = words.contains("parallel layers");
+    let experts = match row.count("experts")? {
+        Some(count) if count > 1 => {
+            Some(Experts { count, top_k: row.needed_count("topk")?, ffn, ..Experts::default() })
+        }
+        _ => None,
+    };
+    Ok(Transformer {
+        layers: row.needed_count("layers")?,
+        hidden,
+        heads,
+        kv_heads: row.count("kv_heads")?.unwrap_or(heads),
+        head_dim: row.count("head_dim")?.unwrap_or(hidden / heads.max(1)),
+        ffn,
+        gated_mlp: gated,
+        vocabulary: row.needed_count("vocab")?,
+        tied_embeddings: row.count("tied")? == Some(1),
+        biases: biases(row, gated)?,
+        learned_positions: if learned { row.needed_count("seq")? } else { 0 },
+        norm: norm(row, gated),
+        norms_per_layer: if parallel { 1 } else { 2 },
+        parallel_blocks: parallel,
+        positions: match row.text("pos_emb") {
+            Some("relative") => Positions::Relative,
+            Some("alibi") => Positions::Alibi,
+            _ => Positions::Rotary,
+        },
+        experts,
+        segments: if pooled { 2 } else { 0 },
+        embedding_norm: pooled,
+        final_norm: !pooled,
+        head: if pooled { Head::Pooler } else { Head::LanguageModel },
+        ..Transformer::default()
+    })
+}
+
+/// The same as a model.
+///
+/// # Errors
+/// When a dimension is missing or cannot be read.
+pub fn model(row: &Row) -> Result<Model, CellError> {
+    transformer(row).map(Model::Transformer)
+}
+
+fn biases(row: &Row, gated: bool) -> Result<Biases, CellError> {
+    Ok(match (row.count("qkv_bias")?, gated) {
+        (Some(0), _) | (None, true) => Biases::None,
+        (Some(_), true) => Biases::QueryKeyValue,
+        (Some(_) | None, false) => Biases::All,
+    })
+}
+
+fn norm(row: &Row, gated: bool) -> Norm {
+    match row.text("norm") {
+        // A LayerNorm without bias has as many parameters as an RMSNorm.
+        Some("rms" | "layer-nobias") => Norm::Rms,
+        Some("layer") => Norm::Layer,
+        _ if gated => Norm::Rms,
+        _ => Norm::Layer,
+    }
+}
