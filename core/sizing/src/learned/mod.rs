@@ -2,9 +2,11 @@
 //!
 //! Evidence is stored as it was observed, never as a correction, so that a better rule can be applied to old evidence.
 
+pub mod least_squares;
 mod memory;
 mod steps;
 mod tail;
+pub mod throughput;
 
 use serde::{Deserialize, Serialize};
 
