@@ -12,6 +12,7 @@ mod candidates;
 pub mod catalogue;
 mod class;
 mod communication;
+pub mod critical_batch;
 pub mod economy;
 mod estimate;
 mod flops;
