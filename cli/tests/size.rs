@@ -95,6 +95,74 @@ fn json_has_a_version_and_the_whole_menu() {
     assert!(value["items"][0]["menu"]["candidates"][0]["predicted"]["step_seconds"].is_number());
 }
 
+const CONFIG: &str = r#"{"model_type": "llama", "hidden_size": 2048, "num_hidden_layers": 16, "num_attention_heads": 32,
+    "num_key_value_heads": 8, "intermediate_size": 8192, "vocab_size": 128256, "tie_word_embeddings": true,
+    "max_position_embeddings": 131072}"#;
+
+fn ask(config: &str, arguments: &[&str]) -> (Outcome, String, String) {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(config.as_bytes()).expect("written");
+    let mut all: Vec<OsString> = vec!["plimsoll".into(), "size".into(), "--hf".into(), file.path().into()];
+    all.extend(arguments.iter().map(OsString::from));
+    command(all)
+}
+
+#[test]
+fn a_configuration_is_sized_without_a_job_and_wide_adds_what_it_costs() {
+    let (outcome, out, err) = ask(CONFIG, &["--gpus", "h100:2", "--gpus", "l4:4", "-o", "wide"]);
+    assert_eq!((outcome, err.as_str()), (Outcome::Done, ""));
+    assert!(out.starts_with("llama: 1.24B parameters, global batch 256, Bf16Mixed"), "{out}");
+    assert!(out.contains("TOKENS/S") && !out.contains("EPOCH"), "{out}");
+    assert!(out.contains("h100-sxm5-80gb") && out.contains("l4"), "the common product is meant: {out}");
+    let (_, out, _) = size(GPT, &["--class", "t4=4x1", "-o", "wide"]);
+    assert!(out.contains("GPU-H/EPOCH") && out.contains("KWH/EPOCH"), "{out}");
+}
+
+#[test]
+fn yaml_says_what_json_says() {
+    let arguments = |form| ["--gpus", "t4:4", "--precision", "Fp16Mixed", "--global-batch", "8", "-o", form];
+    let json: serde_json::Value = serde_json::from_str(&ask(CONFIG, &arguments("json")).1).expect("JSON");
+    let yaml: serde_json::Value = serde_yaml::from_str(&ask(CONFIG, &arguments("yaml")).1).expect("YAML");
+    assert!(json["items"][0]["menu"]["candidates"].as_array().is_some_and(|menu| !menu.is_empty()));
+    assert_eq!(json["items"][0]["menu"]["rejected"], yaml["items"][0]["menu"]["rejected"]);
+    assert_eq!(json["items"][0]["parameters"], yaml["items"][0]["parameters"]);
+}
+
+#[test]
+fn a_picture_shows_every_class_that_something_fits_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("menu.svg");
+    let path = file.to_str().expect("a path");
+    let (outcome, _, err) = ask(CONFIG, &["--gpus", "h100:8", "--gpus", "l4:4", "--plot", path]);
+    assert_eq!((outcome, err.as_str()), (Outcome::Done, ""));
+    let picture = std::fs::read_to_string(&file).expect("a picture");
+    for text in ["<svg", "h100-sxm5-80gb", "l4", "Device memory by GPUs", "Speed by micro-batch", "tokens/s"] {
+        assert!(picture.contains(text), "{text}");
+    }
+    let (outcome, _, err) = ask(CONFIG, &["--gpus", "t4:1", "--plot", path]);
+    assert_eq!(outcome, Outcome::Failed);
+    assert!(err.contains("fits on none of the classes"), "{err}");
+}
+
+#[test]
+fn a_question_that_cannot_be_answered_is_refused_in_a_sentence() {
+    for (config, sentence) in [
+        ("[]", "is no JSON object"),
+        ("{", "is no JSON object"),
+        (r#"{"model_type": "mamba"}"#, "mamba"),
+        (&CONFIG.replace("2048", "0"), "hidden_size"),
+    ] {
+        let (outcome, _, err) = ask(config, &["--gpus", "h100:8"]);
+        assert_eq!(outcome, Outcome::Failed);
+        assert!(err.contains(sentence), "{sentence}: {err}");
+    }
+    let (outcome, _, err) = ask(CONFIG, &["--gpus", "h100"]);
+    assert_eq!(outcome, Outcome::Usage);
+    assert!(err.contains("as in h100:8"), "{err}");
+    assert_eq!(size(GPT, &["--hf", "config.json"]).0, Outcome::Usage);
+    assert_eq!(size(GPT, &["--global-batch", "8"]).0, Outcome::Usage);
+}
+
 #[test]
 fn failures_say_which_file_and_which_field() {
     let (outcome, _, err) = size("kind: Pod\napiVersion: v1\n", &[]);

@@ -6,7 +6,7 @@ use plimsoll_sizing::catalogue::{self, PRODUCTS, Product};
 use plimsoll_sizing::{ClassSpec, JobSpec};
 use thiserror::Error;
 
-use super::SizeError;
+use super::{Gpus, SizeError};
 
 /// What a job is sized for when nothing is named: one class of each generation that clusters have.
 const DEFAULT: [&str; 3] = ["h100-sxm5-80gb", "a100-sxm4-40gb", "t4"];
@@ -39,12 +39,20 @@ impl FromStr for ClassArgument {
     }
 }
 
+impl ClassArgument {
+    /// A class of so many nodes.
+    pub(crate) fn sized(name: String, gpus_per_node: u32, nodes: u32) -> Self {
+        Self { name, size: Some((gpus_per_node, nodes)) }
+    }
+}
+
 /// The classes to size for: those named, else the job's own, else [`DEFAULT`]; with as many nodes as the job could use
 /// where none are given.
-pub(crate) fn resolve(job: &JobSpec, named: &[ClassArgument]) -> Result<Vec<ClassSpec>, SizeError> {
+pub(crate) fn resolve(job: &JobSpec, named: &[ClassArgument], gpus: &[Gpus]) -> Result<Vec<ClassSpec>, SizeError> {
     let unsized_class = |name: &str| ClassArgument { name: name.to_owned(), size: None };
-    let wanted: Vec<ClassArgument> = if !named.is_empty() {
-        named.to_vec()
+    let wanted: Vec<ClassArgument> = if !named.is_empty() || !gpus.is_empty() {
+        let counted = gpus.iter().map(|gpus| Ok(gpus.class(product(&gpus.class)?.gpus_per_node)));
+        named.iter().cloned().map(Ok).chain(counted).collect::<Result<_, SizeError>>()?
     } else if !job.classes.is_empty() {
         job.classes.iter().map(|class| unsized_class(class.as_str())).collect()
     } else {
@@ -55,11 +63,19 @@ pub(crate) fn resolve(job: &JobSpec, named: &[ClassArgument]) -> Result<Vec<Clas
 
 fn class(job: &JobSpec, argument: ClassArgument) -> Result<ClassSpec, SizeError> {
     let ClassArgument { name, size } = argument;
-    let Some(product) = catalogue::by_class(&name).or_else(|| catalogue::lookup(&name)) else {
-        return Err(SizeError::UnknownClass { name });
-    };
+    let product = product(&name)?;
     let (gpus, nodes) = size.unwrap_or_else(|| enough(job, product));
     Ok(product.class_spec(gpus, nodes))
+}
+
+/// A product by the name of its class, its node label, or the beginning of its name. Of several, the one with NVLink: who
+/// says h100 means the common one.
+fn product(name: &str) -> Result<&'static Product, SizeError> {
+    let begins = |product: &&Product| product.class.split_once('-').is_some_and(|(first, _)| first == name);
+    let mut begin = PRODUCTS.iter().filter(begins);
+    let common = begin.clone().find(|product| product.class.contains("-sxm")).or_else(|| begin.next());
+    let exact = catalogue::by_class(name).or_else(|| catalogue::lookup(name));
+    exact.or(common).ok_or_else(|| SizeError::UnknownClass { name: name.to_owned() })
 }
 
 fn enough(job: &JobSpec, product: &Product) -> (u32, u32) {

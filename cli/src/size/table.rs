@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, Table, presets};
-use plimsoll_sizing::{Candidate, ClassSpec, Fit, Layout, Recompute, Rejection, Sharding};
+use plimsoll_sizing::economy::{Load, PowerModel};
+use plimsoll_sizing::{Candidate, ClassSpec, Fit, JobSpec, Layout, Prediction, Recompute, Rejection, Sharding};
 
 use super::Sized;
 
@@ -15,12 +16,17 @@ const HEADER: [&str; 10] =
 /// Columns whose cells are numbers.
 const RIGHT: [usize; 8] = [1, 3, 4, 5, 6, 7, 8, 9];
 
-pub(super) fn render(sized: &Sized) -> String {
+/// Unit of a job's speed.
+pub(super) fn rate_unit(job: &JobSpec) -> &'static str {
+    if job.sequence_length > 1 { "tokens/s" } else { "samples/s" }
+}
+
+pub(super) fn render(sized: &Sized, wide: bool) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = writeln!(text, "{}", heading(sized));
     if !sized.menu.candidates.is_empty() {
-        let _ = writeln!(text, "{}", candidates(sized));
+        let _ = writeln!(text, "{}", candidates(sized, wide));
     }
     for rejection in &sized.menu.rejected {
         let _ = writeln!(text, "{}", rejected(rejection));
@@ -45,15 +51,23 @@ fn heading(sized: &Sized) -> String {
     format!("{name}: {scaled} parameters, global batch {}, {:?}", job.global_batch, job.precision)
 }
 
-fn candidates(sized: &Sized) -> String {
+fn candidates(sized: &Sized, wide: bool) -> String {
     let menu = &sized.menu;
     let recomputes = menu.candidates.iter().any(|candidate| candidate.layout.recompute != Recompute::None);
     let mut header = HEADER.to_vec();
     if recomputes {
         header.push("RECOMPUTE");
     }
+    let speed = rate_unit(&sized.job).to_uppercase();
+    if wide {
+        header.extend([speed.as_str(), "J/SAMPLE"]);
+        if sized.epoch_samples.is_some() {
+            header.extend(["GPU-H/EPOCH", "KWH/EPOCH"]);
+        }
+    }
     let mut table = plain(&header);
-    for column in RIGHT {
+    let added = HEADER.len() + usize::from(recomputes)..header.len();
+    for column in RIGHT.into_iter().chain(added) {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -63,6 +77,9 @@ fn candidates(sized: &Sized) -> String {
         let mut cells = cells(candidate, class);
         if recomputes {
             cells.push(format!("{:?}", candidate.layout.recompute));
+        }
+        if wide {
+            cells.extend(costs(sized, candidate, class));
         }
         table.add_row(cells);
     }
@@ -86,6 +103,32 @@ fn cells(candidate: &Candidate, class: Option<&ClassSpec>) -> Vec<String> {
         format!("{:.0}%", predicted.sm_activity * 100.0),
         format!("{:.0}%", predicted.mfu * 100.0),
     ]
+}
+
+/// Speed, and what a sample and an epoch cost. The devices draw what their activity lets them, the nodes around them come
+/// on top and are the site's to say.
+fn costs(sized: &Sized, candidate: &Candidate, class: Option<&ClassSpec>) -> Vec<String> {
+    let Prediction { step_seconds, sm_activity, mfu, .. } = candidate.predicted;
+    let load = Load { sm_activity, mfu, bandwidth_share: 0.0 };
+    let gpus = f64::from(candidate.shape.gpus());
+    let watts = class.map_or(0.0, |class| PowerModel::of_cap(class.watts).watts(&load)) * gpus;
+    let seconds_of_a_sample = step_seconds / f64::from(sized.job.global_batch);
+    let mut cells = vec![scaled(sized.rate(step_seconds)), scaled(watts * seconds_of_a_sample)];
+    if let Some(samples) = sized.epoch_samples {
+        let hours = seconds_of_a_sample * samples / 3600.0;
+        cells.extend([scaled(gpus * hours), scaled(watts * hours / 1e3)]);
+    }
+    cells
+}
+
+/// A number with three digits that count, more where it is large.
+fn scaled(number: f64) -> String {
+    match number {
+        n if n >= 100.0 => format!("{n:.0}"),
+        n if n >= 10.0 => format!("{n:.1}"),
+        n if n >= 1.0 => format!("{n:.2}"),
+        n => format!("{n:.3}"),
+    }
 }
 
 /// The ZeRO stage of a sharding.

@@ -25,7 +25,15 @@ struct Item<'a> {
     explained: Option<&'a Estimate>,
 }
 
-pub(super) fn render(sized: &[Sized]) -> Result<String, serde_json::Error> {
+pub(super) fn json(sized: &[Sized]) -> Result<String, serde_json::Error> {
+    serde_json::to_string_pretty(&document(sized))
+}
+
+pub(super) fn yaml(sized: &[Sized]) -> Result<String, serde_yaml::ser::Error> {
+    serde_yaml::to_string(&document(sized))
+}
+
+fn document(sized: &[Sized]) -> Document<'_> {
     let items = sized
         .iter()
         .map(|one| Item {
@@ -37,5 +45,5 @@ pub(super) fn render(sized: &[Sized]) -> Result<String, serde_json::Error> {
             explained: one.explained.as_ref(),
         })
         .collect();
-    serde_json::to_string_pretty(&Document { api_version: "cli.plimsoll.dev/v1alpha1", kind: "SizingList", items })
+    Document { api_version: "cli.plimsoll.dev/v1alpha1", kind: "SizingList", items }
 }

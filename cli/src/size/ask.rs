@@ -1,0 +1,116 @@
+//! A question without a TrainingJob: a model and the devices, all else as most programs have it.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use plimsoll_crds::TrainingJobSpec;
+use serde_json::{Value, json};
+use thiserror::Error;
+
+use super::classes::ClassArgument;
+use super::manifest::Job;
+use crate::args::SizeArgs;
+
+/// Tokens of a sample where neither the command nor the model's configuration says.
+const SEQUENCE: u64 = 2048;
+/// Samples of a step unless given.
+const BATCH: u32 = 256;
+/// Fields of a configuration that limit the sample.
+const LONGEST: [&str; 4] = ["max_position_embeddings", "n_positions", "max_seq_len", "n_ctx"];
+
+/// Why a question cannot be asked.
+#[derive(Debug, Error)]
+pub(crate) enum AskError {
+    #[error("failed to read {}", path.display())]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("failed to read {}: it is no JSON object", path.display())]
+    NoObject { path: PathBuf },
+    #[error("failed to ask about {}", path.display())]
+    Spec {
+        path: PathBuf,
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// `NAME:COUNT`: so many devices of a class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Gpus {
+    pub(crate) class: String,
+    pub(crate) count: u32,
+}
+
+/// Why an argument names no devices.
+#[derive(Debug, Error)]
+#[error("failed to read {text:?}: give a class and a count, as in h100:8")]
+pub(crate) struct GpusError {
+    text: String,
+}
+
+impl FromStr for Gpus {
+    type Err = GpusError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let error = || GpusError { text: text.to_owned() };
+        let (class, count) = text.rsplit_once(':').ok_or_else(error)?;
+        let count = count.parse().ok().filter(|count| (1..=65_536).contains(count)).ok_or_else(error)?;
+        if class.is_empty() {
+            return Err(error());
+        }
+        Ok(Self { class: class.to_owned(), count })
+    }
+}
+
+impl Gpus {
+    /// The devices in whole nodes of the product.
+    pub(crate) fn class(&self, gpus_per_node: u32) -> ClassArgument {
+        let inside = gpus_per_node.clamp(1, self.count.max(1));
+        ClassArgument::sized(self.class.clone(), inside, self.count.div_ceil(inside))
+    }
+}
+
+/// The job that a Hugging Face configuration stands for.
+pub(super) fn job(path: &Path, args: &SizeArgs) -> Result<Job, AskError> {
+    let config = std::fs::read_to_string(path).map_err(|source| AskError::Read { path: path.to_owned(), source })?;
+    let parsed: Value = serde_json::from_str(&config).unwrap_or_default();
+    if !parsed.is_object() {
+        return Err(AskError::NoObject { path: path.to_owned() });
+    }
+    let longest = LONGEST.iter().find_map(|field| parsed.get(field).and_then(Value::as_u64));
+    let sequence = args.sequence_length.map_or_else(|| longest.unwrap_or(SEQUENCE).clamp(1, SEQUENCE), u64::from);
+    let most = args.gpus.iter().map(|gpus| gpus.count).max();
+    let spec = json!({
+        "model": {"huggingFace": {"config": config}},
+        "precision": args.precision.as_deref().unwrap_or("Bf16Mixed"),
+        "data": {"samples": 1, "sequenceLength": sequence},
+        "batch": {"global": {"preferred": args.global_batch.unwrap_or(BATCH)}},
+        "accelerators": {"max": most},
+        "parallelism": {"accepts": [
+            "MicroBatch", "GradientAccumulation", "Data", "Sharding", "Tensor", "Recompute",
+        ]},
+        "template": {},
+    });
+    let spec: TrainingJobSpec =
+        serde_json::from_value(spec).map_err(|source| AskError::Spec { path: path.to_owned(), source })?;
+    let named = parsed.get("_name_or_path").and_then(Value::as_str).filter(|name| !name.is_empty());
+    let name = named.or_else(|| parsed.get("model_type").and_then(Value::as_str)).unwrap_or("model");
+    Ok(Job { name: name.to_owned(), spec })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_a_class_and_a_count() {
+        assert_eq!("h100:8".parse::<Gpus>().unwrap(), Gpus { class: "h100".to_owned(), count: 8 });
+        for wrong in ["h100", "h100:", ":8", "h100:0", "h100:-1", "h100:many", "h100:99999999999"] {
+            let error = wrong.parse::<Gpus>().unwrap_err().to_string();
+            assert!(error.contains("h100:8") && error.contains(wrong), "{error}");
+        }
+    }
+}
