@@ -14,6 +14,8 @@
 
 pub mod energy;
 mod evaluate;
+pub mod fit;
+pub mod fit_time;
 pub mod hardware;
 pub mod loss;
 pub mod question;

@@ -1,9 +1,10 @@
 //! Time of collectives, in seconds.
 //!
-//! Ring formulas with latency per hop (Thakur, Rabenseifner, Gropp 2005): an all-gather of `M` bytes over `n` takes
-//! `(n-1)/n·M/β + (n-1)·α`, an all-reduce twice that, or along a tree `2·M/β + 2·log2(n)·α` where that is shorter. A group
-//! that leaves the node works in both at once: every device moves its part of the other nodes' share over its own rail
-//! while the node moves the rest over its links, so that the slower of the two counts.
+//! Formulas with a latency for each hop between nodes (Thakur, Rabenseifner, Gropp 2005): an all-gather of `M` bytes over
+//! `n` takes `(n-1)/n·M/β + (n-1)·α`; an all-reduce moves twice the bytes along a ring, or along a pair of trees in
+//! `2·log2(n)` hops where these are fewer. A group that leaves the node works in both at once: every device moves its part
+//! of the other nodes' share over its own rail while the node moves the rest over its links, so that the slower of the two
+//! counts.
 
 use crate::calibration::TimeConstants;
 use crate::{ClassSpec, Shape};
@@ -15,6 +16,8 @@ pub(crate) struct Group {
     nodes: f64,
     link: f64,
     network: f64,
+    /// Seconds that a collective takes inside a node however small it is, and for each hop between nodes.
+    message: f64,
     hop: f64,
 }
 
@@ -34,27 +37,38 @@ impl Group {
         Self {
             per_node: f64::from(per_node),
             nodes: f64::from(devices.div_ceil(per_node)),
-            link: (class.link_bytes_per_second * constants.link_share).max(1.0),
-            network: (class.network_bytes_per_second * network_share).max(1.0),
+            link: (class.link_bytes_per_second * constants.link_share.min(1.0)).max(1.0),
+            network: (class.network_bytes_per_second * network_share.min(1.0)).max(1.0),
+            message: constants.message_seconds,
             hop: constants.hop_seconds,
         }
     }
 
     /// Time to gather `bytes` in all on every device in `messages` collectives; a reduce-scatter takes as long.
     pub(crate) fn all_gather(&self, bytes: f64, messages: f64) -> f64 {
-        let ring = |n: f64, bytes: f64, rate: f64| {
-            if n > 1.0 { (n - 1.0) / n * bytes / rate + messages * (n - 1.0) * self.hop } else { 0.0 }
-        };
-        ring(self.per_node, bytes, self.link).max(ring(self.nodes, bytes / self.per_node, self.network))
+        self.rings(bytes, messages, 1.0, self.nodes - 1.0)
     }
 
     /// Time to sum `bytes` over all in `messages` collectives.
     pub(crate) fn all_reduce(&self, bytes: f64, messages: f64) -> f64 {
-        let tree = |n: f64, bytes: f64, rate: f64| {
-            if n > 1.0 { 2.0 * bytes / rate + messages * 2.0 * n.log2() * self.hop } else { 0.0 }
+        let hops = (2.0 * (self.nodes - 1.0)).min(2.0 * self.nodes.log2());
+        self.rings(bytes, messages, 2.0, hops)
+    }
+
+    /// `rounds` times round a ring with `bytes`, of which every device keeps its own part.
+    fn rings(&self, bytes: f64, messages: f64, rounds: f64, hops: f64) -> f64 {
+        let moved = |n: f64, bytes: f64, rate: f64| rounds * (n - 1.0) / n * bytes / rate;
+        let inside = if self.per_node > 1.0 {
+            moved(self.per_node, bytes, self.link) + messages * rounds * self.message
+        } else {
+            0.0
         };
-        let tree = tree(self.per_node, bytes, self.link).max(tree(self.nodes, bytes / self.per_node, self.network));
-        (2.0 * self.all_gather(bytes, messages)).min(tree)
+        let between = if self.nodes > 1.0 {
+            moved(self.nodes, bytes / self.per_node, self.network) + messages * hops * self.hop
+        } else {
+            0.0
+        };
+        inside.max(between)
     }
 
     /// Time in which every device sends `bytes`, cut evenly, to all others.
@@ -65,7 +79,7 @@ impl Group {
         }
         let inside = bytes * (self.per_node - 1.0) / devices / self.link;
         let outside = bytes * (devices - self.per_node) / devices / self.network;
-        inside.max(outside) + messages * self.hop
+        inside.max(outside) + messages * if self.nodes > 1.0 { self.hop } else { self.message }
     }
 
     /// Time in which every device sends `bytes` to the next one, over the slowest step of the ring.
@@ -81,7 +95,7 @@ mod tests {
     use crate::catalogue;
 
     fn group(devices: u32, pods: u32, stride: u32) -> Group {
-        let class = catalogue::by_class("h100-sxm5-80gb").expect("in the catalogue").class_spec(8, 8);
+        let class = catalogue::by_class("h100-sxm5-80gb").expect("in the catalogue").class_spec(8, 64);
         let shape = Shape { class: class.name.clone(), pods, gpus_per_pod: 8 };
         Group::new(&class, &shape, devices, stride, 0.8, &TimeConstants::STARTING)
     }
@@ -95,8 +109,8 @@ mod tests {
 
     #[test]
     fn a_ring_moves_all_but_ones_own_part() {
-        let TimeConstants { link_share, hop_seconds, .. } = TimeConstants::STARTING;
-        let expected = 7.0 / 8.0 * 8e9 / (450e9 * link_share) + 7.0 * hop_seconds;
+        let TimeConstants { link_share, message_seconds, .. } = TimeConstants::STARTING;
+        let expected = 7.0 / 8.0 * 8e9 / (450e9 * link_share) + message_seconds;
         assert!((group(8, 1, 1).all_gather(8e9, 1.0) - expected).abs() < 1e-12);
     }
 
@@ -108,7 +122,7 @@ mod tests {
 
     #[test]
     fn small_sums_take_the_tree() {
-        let wide = group(64, 8, 1);
+        let wide = group(512, 64, 1);
         assert!(wide.all_reduce(1e3, 1.0) < 2.0 * wide.all_gather(1e3, 1.0));
     }
 }

@@ -42,9 +42,9 @@ pub struct TimeConstants {
     pub link_share: f64,
     /// The same of the network.
     pub network_share: f64,
-    /// Seconds per hop of a ring.
+    /// Seconds per hop of a ring between nodes.
     pub hop_seconds: f64,
-    /// Seconds that a tensor-parallel collective or a pipeline transfer takes however small it is.
+    /// Seconds that a collective inside a node or a pipeline transfer takes however small it is.
     pub message_seconds: f64,
     /// Share of tensor-parallel communication that is left when it is cut up and hidden in products.
     pub asynchronous_tensor: f64,
@@ -94,7 +94,7 @@ impl TimeConstants {
         overlap: 2.0,
         link_share: 0.7,
         network_share: 0.7,
-        hop_seconds: 5e-6,
+        hop_seconds: 10e-6,
         message_seconds: 10e-6,
         asynchronous_tensor: 0.5,
         tensor_gather: 0.125,

@@ -43,8 +43,7 @@ impl Exchange<'_> {
             return 0.0;
         }
         let messages = 2.0 * self.layers;
-        let pass = self.group(layout.tensor, 1).all_reduce(self.work.reduced_bytes, messages)
-            + messages * self.constants.message_seconds;
+        let pass = self.group(layout.tensor, 1).all_reduce(self.work.reduced_bytes, messages);
         let exposed = if self.program.asynchronous_tensor { self.constants.asynchronous_tensor.min(1.0) } else { 1.0 };
         (2.0 + recompute) * exposed * pass
     }
@@ -101,7 +100,8 @@ impl Exchange<'_> {
         let job = self.run.job;
         let bytes = state_bytes(job.precision, job.optimizer, layout.sharding);
         let weights = self.work.parameters * job.precision.working_bytes() as f64;
-        let gradients = self.trained() * bytes.gradients;
+        let summed = if self.program.sums_halves { bytes.gradients.min(2.0) } else { bytes.gradients };
+        let gradients = self.trained() * summed;
         let blocks = self.layers / self.stages;
         let share = if self.program.gathers_tensors { self.constants.tensor_gather.min(1.0) } else { 1.0 };
         let sharing = layout.sharing_ranks().saturating_mul(layout.context.max(1)).min(copies);

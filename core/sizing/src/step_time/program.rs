@@ -26,6 +26,8 @@ pub struct Program {
     pub asynchronous_tensor: bool,
     /// Whether full sharding gathers tensor by tensor instead of block by block.
     pub gathers_tensors: bool,
+    /// Whether gradients that stand in 32 bits are summed over ranks in 16.
+    pub sums_halves: bool,
     /// Whether the backward pass computes pointwise kernels and every second product again (per-operator
     /// checkpointing), besides what the layout recomputes.
     pub recomputes_operators: bool,
