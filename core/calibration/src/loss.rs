@@ -90,11 +90,10 @@ fn own_fit(table: &Table, law: &LossLaw) -> Option<Evaluation> {
     groups.sort_unstable();
     groups.dedup();
     for left_out in groups {
-        let (seen, unseen): (Vec<(&Row, Point)>, Vec<(&Row, Point)>) =
-            rows.iter().copied().partition(|(_, point)| group(point) != left_out);
-        let seen: Vec<Point> = seen.into_iter().map(|(_, point)| point).collect();
+        let seen: Vec<Point> = rows.iter().map(|(_, point)| *point).filter(|point| group(point) != left_out).collect();
+        let unseen = rows.iter().filter(|(_, point)| group(point) == left_out);
         match fit(&seen) {
-            Ok(fitted) => evaluation.residuals.extend(unseen.into_iter().map(|(row, point)| Residual {
+            Ok(fitted) => evaluation.residuals.extend(unseen.map(|(row, point)| Residual {
                 row: row.label(),
                 predicted: fitted.law.loss_nats(point.parameters, point.tokens),
                 observed: point.loss_nats,
@@ -102,7 +101,7 @@ fn own_fit(table: &Table, law: &LossLaw) -> Option<Evaluation> {
             })),
             Err(error) => evaluation
                 .unanswered
-                .extend(unseen.into_iter().map(|(row, _)| Unanswered { row: row.label(), reason: error.to_string() })),
+                .extend(unseen.map(|(row, _)| Unanswered { row: row.label(), reason: error.to_string() })),
         }
     }
     (evaluation.rows() > 0).then_some(evaluation)
