@@ -3,7 +3,10 @@
 use std::fmt;
 
 /// A count with three digits and a word for its size: `8.03B`.
-pub(super) struct Count(pub f64);
+pub struct Count(
+    /// The count, at least 0.
+    pub f64,
+);
 
 impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -27,6 +27,7 @@ mod variant;
 mod verdict;
 
 pub use budget::{Budget, BudgetError, Rates, Spending};
+pub use count::Count;
 pub use fit::{Fit, FitError, Point, fit};
 pub use law::{Counting, FLOPS_PER_PARAMETER_AND_TOKEN, LossLaw, PowerTerm};
 pub use opinion::{Opinion, opinions};

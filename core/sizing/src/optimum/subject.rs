@@ -12,16 +12,14 @@ pub enum Subject {
     DenseLanguageModel,
     /// A language model with routed experts, from scratch.
     MixtureOfExperts,
-    /// An encoder, or an encoder and a decoder, of text, images or sound.
+    /// An encoder, or an encoder and a decoder.
     Encoder,
-    /// A convolutional network.
-    Convolutional,
+    /// A network described by its layers: convolutions, patches of images, diffusion.
+    Layers,
     /// A recurrent network.
     Recurrent,
     /// A recommender or another network of embeddings and dense layers.
     Recommender,
-    /// A diffusion model.
-    Diffusion,
     /// A model known only by its totals.
     Custom,
     /// A pre-trained model trained further, in whole, in part or through adapters.
@@ -30,6 +28,22 @@ pub enum Subject {
     Preferences,
     /// Reinforcement learning (PPO, GRPO).
     Reinforcement,
+}
+
+impl Subject {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::DenseLanguageModel,
+        Self::MixtureOfExperts,
+        Self::Encoder,
+        Self::Layers,
+        Self::Recurrent,
+        Self::Recommender,
+        Self::Custom,
+        Self::FineTuning,
+        Self::Preferences,
+        Self::Reinforcement,
+    ];
 }
 
 /// There is no compute-optimal verdict, and why.
@@ -56,12 +70,13 @@ pub fn law_for(subject: Subject) -> Result<LossLaw, NotApplicable> {
         ),
         Subject::Encoder => (
             "an encoder",
-            "the laws are about the loss of predicting the next token; accuracy on images or of masked tokens saturates by \
-             other laws, which depend on the data set",
+            "the laws are about predicting the next token from those before it; the loss of masked or translated tokens is \
+             another quantity",
         ),
-        Subject::Convolutional => (
-            "a convolutional network",
-            "its error saturates with the data set and the augmentation; no published law carries over between data sets",
+        Subject::Layers => (
+            "a network of images or sound",
+            "its error saturates with the data set and the augmentation, and the loss of a diffusion model is an error of \
+             noise; no published law carries over between data sets",
         ),
         Subject::Recurrent => (
             "a recurrent network",
@@ -72,7 +87,6 @@ pub fn law_for(subject: Subject) -> Result<LossLaw, NotApplicable> {
             "most of its parameters are embedding rows that see few samples each, so that neither parameters nor samples \
              mean what the laws take them for",
         ),
-        Subject::Diffusion => ("a diffusion model", "its loss is a weighted error of noise, not nats per token"),
         Subject::Custom => {
             ("a custom model", "only its totals are known; a sweep of your own runs can be fitted instead")
         }
