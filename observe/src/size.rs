@@ -84,10 +84,10 @@ pub enum ClassError {
 /// When the specification contradicts itself or its model cannot be read.
 pub fn job_spec(spec: &TrainingJobSpec) -> Result<JobSpec, SpecError> {
     let model = model(&spec.model)?;
-    let sequence_length = match (&model, spec.data.sequence_length) {
-        (Model::Custom(_), _) => 1,
-        (Model::Transformer(_), Some(length)) => positive("data.sequenceLength", length)?,
-        (Model::Transformer(_), None) => return Err(SpecError::SequenceLength),
+    let sequence_length = match (model.needs_sequence_length(), spec.data.sequence_length) {
+        (false, _) => 1,
+        (true, Some(length)) => positive("data.sequenceLength", length)?,
+        (true, None) => return Err(SpecError::SequenceLength),
     };
     let elasticity = spec.elasticity.unwrap_or_default();
     let mut job = JobSpec {
@@ -163,9 +163,9 @@ pub fn class_spec(class: &AcceleratorClass, gpus_per_node: u32, nodes: u32) -> R
 
 fn model(model: &api::Model) -> Result<Model, SpecError> {
     match (&model.hugging_face, &model.transformer, &model.custom) {
-        (Some(hugging_face), None, None) => Transformer::from_hugging_face_text(&hugging_face.config)
-            .map(Model::Transformer)
-            .map_err(SpecError::HuggingFace),
+        (Some(hugging_face), None, None) => {
+            Model::from_hugging_face_text(&hugging_face.config).map_err(SpecError::HuggingFace)
+        }
         (None, Some(t), None) => transformer(t).map(Model::Transformer),
         (None, None, Some(custom)) => {
             let natural = |field, value| u64::try_from(value).map_err(|_| SpecError::Number { field, value });
@@ -211,7 +211,7 @@ fn method(method: Option<&api::Method>) -> Result<Method, SpecError> {
         None | Some((api::MethodKind::Pretrain, _)) => Ok(Method::Pretrain),
         Some((api::MethodKind::Finetune, _)) => Ok(Method::Finetune),
         Some((api::MethodKind::Lora, Some(lora))) => {
-            Ok(Method::Lora { rank: positive("method.lora.rank", lora.rank)? })
+            Ok(Method::lora(positive("method.lora.rank", lora.rank)?))
         }
         Some((api::MethodKind::Lora, None)) => Err(SpecError::LoraRank),
     }

@@ -87,7 +87,7 @@ fn divides(job: &JobSpec, shape: &Shape, tensor: u32) -> bool {
     let heads = match &job.model {
         Model::Transformer(t) => t.heads.is_multiple_of(tensor) && t.kv_heads.is_multiple_of(tensor),
         // A model of unknown structure can be split only as declared.
-        Model::Custom(_) => !job.accepts.tensor || tensor == job.declared.tensor.max(1),
+        _ => !job.accepts.tensor || tensor == job.declared.tensor.max(1),
     };
     heads && shape.gpus_per_pod.is_multiple_of(tensor)
 }

@@ -28,6 +28,7 @@ impl PeakFlops {
             Precision::Tf32 => self.tf32,
             Precision::Fp16Mixed => self.fp16,
             Precision::Bf16Mixed | Precision::Bf16 => self.bf16,
+            Precision::Fp8Mixed => self.fp8,
         }
         .filter(|peak| *peak > 0.0)
     }

@@ -31,13 +31,7 @@ impl Flops {
     /// The same where the model's profile is at hand.
     pub fn of_profile(profile: &Profile, job: &JobSpec, recompute: Recompute) -> Self {
         let (forward, blocks) = (profile.forward_flops(), profile.body_flops());
-        let model = match job.method.adapter_rank() {
-            None => 3.0 * forward,
-            Some(rank) => {
-                let adapters = job.model.adapter_parameters(rank) as f64 * f64::from(job.sequence_length);
-                2.0 * forward + 6.0 * adapters
-            }
-        };
+        let model = job.method.demand(profile, job.precision).flops(profile);
         let executed = match recompute {
             // Kernels that never store attention scores compute them again anyway.
             Recompute::None | Recompute::Selective => model,

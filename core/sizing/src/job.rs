@@ -125,11 +125,12 @@ impl JobSpec {
         self.classes.is_empty() || self.classes.contains(class)
     }
 
-    /// Parameters that receive gradients: all, or the adapters.
+    /// Parameters that receive gradients: all, the adapters, or the last units.
     pub fn trained_parameters(&self) -> u64 {
-        match self.method.adapter_rank() {
-            None => self.model.parameters(),
-            Some(rank) => self.model.adapter_parameters(rank),
+        match self.method {
+            Method::Pretrain | Method::Finetune | Method::Private { .. } => self.model.parameters(),
+            Method::Preference { adapters: None } => self.model.parameters(),
+            _ => self.method.demand(&self.model.profile(1), self.precision).trained_parameters,
         }
     }
 }

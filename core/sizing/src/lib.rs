@@ -21,9 +21,11 @@ mod job;
 pub mod learned;
 mod memory;
 mod menu;
+pub mod method;
 mod model;
 pub mod optimum;
 mod precision;
+pub mod preset;
 pub mod profile;
 mod rank;
 mod step_time;
@@ -41,7 +43,12 @@ pub use job::{Accepts, Current, Declared, JobSpec, Mode};
 pub use learned::Evidence;
 pub use memory::Memory;
 pub use menu::menu;
-pub use model::{Biases, Custom, Experts, Head, LatentAttention, Model, Norm, Positions, Transformer, Window};
-pub use precision::{Method, Optimizer, Precision};
+pub use method::{Demand, Matrices, Method, Optimizer, Resident};
+pub use model::{
+    Attention, Biases, Cell, Convolution, Custom, EncoderDecoder, Experts, Grid, Head, Input, Interaction, LatentAttention,
+    Layer, Model, Network, NetworkError, Norm, Pool, Positions, Recommender, Recurrent, ShapeError, Source, Table,
+    Transformer, Window,
+};
+pub use precision::Precision;
 pub use profile::Profile;
 pub use step_time::{AttentionKernel, Prepared, Program, Run, StepTime};

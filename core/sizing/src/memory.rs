@@ -121,15 +121,15 @@ impl States {
 fn frozen_bytes(job: &JobSpec) -> f64 {
     let parameters = job.model.parameters() as f64;
     match job.method {
-        Method::Pretrain | Method::Finetune => 0.0,
         Method::Lora { .. } => parameters * job.precision.working_bytes() as f64,
         Method::Qlora { .. } => {
             let embedding = match &job.model {
                 Model::Transformer(t) => t.embedding_parameters() as f64,
-                Model::Custom(_) => 0.0,
+                _ => 0.0,
             };
             (parameters - embedding) * NF4 + embedding * 2.0
         }
+        _ => 0.0,
     }
 }
 
@@ -150,7 +150,7 @@ fn buffers(job: &JobSpec, sharding: Sharding, bytes: StateBytes, trained: f64, t
         Sharding::Full => {
             let frozen = frozen_bytes(job) / tensor;
             let whole = trained * bytes.weights + frozen;
-            let unit = (job.model.largest_unit() as f64 / job.model.parameters().max(1) as f64).min(1.0);
+            let unit = (job.model.profile(1).largest_unit() as f64 / job.model.parameters().max(1) as f64).min(1.0);
             let live = 2.0 * unit * whole + unit * trained * bytes.gradients;
             live.min(whole * (1.0 - 1.0 / ranks) + bucket)
         }
@@ -175,8 +175,17 @@ fn activations(job: &JobSpec, layout: &Layout, micro_batch: u32) -> f64 {
             };
             tokens * kept * width * EAGER
         }
-        Model::Custom(custom) => {
-            let kept = samples * custom.activation_bytes_per_sample as f64;
+        model => {
+            let width = job.precision.working_bytes() as f64;
+            let units = model.profile(job.sequence_length).units;
+            let kept = samples
+                * units
+                    .iter()
+                    .map(|unit| {
+                        let saved = unit.kernels.iter().map(|k| width * k.saved_elements + k.saved_bytes_fixed);
+                        f64::from(unit.repeats) * saved.sum::<f64>()
+                    })
+                    .sum::<f64>();
             match layout.recompute {
                 Recompute::None | Recompute::Selective => kept,
                 // The square-root schedule of arXiv 1604.06174 keeps far less; a quarter is reached by any sensible cut.
@@ -207,7 +216,7 @@ fn logits(job: &JobSpec, layout: &Layout, micro_batch: u32) -> f64 {
             let tokens = f64::from(micro_batch) * f64::from(job.sequence_length) / f64::from(layout.context.max(1));
             8.0 * tokens * f64::from(t.vocabulary) / f64::from(layout.tensor.max(1))
         }
-        Model::Custom(_) => 0.0,
+        _ => 0.0,
     }
 }
 

@@ -258,6 +258,18 @@ impl Profile {
         self.units.iter().map(|unit| unit.parameters.saturating_add(unit.tied_parameters)).max().unwrap_or(0)
     }
 
+    /// Parameters of low-rank adapters on the matrices of some places: `r·(d_in + d_out)` each (arXiv 2106.09685).
+    pub fn adapter_parameters(&self, rank: u32, places: &[Place]) -> u64 {
+        let widths: f64 = self
+            .matrices()
+            .filter(|(matrix, _)| places.contains(&matrix.place))
+            .map(|(matrix, repeats)| {
+                (matrix.rows as f64 + matrix.columns as f64) * matrix.count as f64 * f64::from(repeats)
+            })
+            .sum();
+        (widths * f64::from(rank)) as u64
+    }
+
     /// Matrices that multiply, with how often each stands in the model.
     pub fn matrices(&self) -> impl Iterator<Item = (Matrix, u32)> {
         self.units.iter().flat_map(|unit| unit.kernels.iter().filter_map(|kernel| Some((kernel.matrix?, unit.repeats))))

@@ -53,32 +53,32 @@ fn parameter_counts_are_exact() {
 fn configurations_of_known_architectures_are_read() -> Result<(), plimsoll_sizing::HuggingFaceError> {
     let llama3 = json!({"model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
         "num_key_value_heads": 8, "intermediate_size": 14336, "vocab_size": 128256, "tie_word_embeddings": false});
-    assert_eq!(Transformer::from_hugging_face(&llama3)?.parameters(), 8_030_261_248);
+    assert_eq!(Model::from_hugging_face(&llama3)?.parameters(), 8_030_261_248);
     let qwen = json!({"model_type": "qwen2", "hidden_size": 896, "num_hidden_layers": 24, "num_attention_heads": 14,
         "num_key_value_heads": 2, "intermediate_size": 4864, "vocab_size": 151936, "tie_word_embeddings": true});
-    assert_eq!(Transformer::from_hugging_face(&qwen)?.parameters(), 494_032_768);
+    assert_eq!(Model::from_hugging_face(&qwen)?.parameters(), 494_032_768);
     // Qwen3-0.6B: 596,049,920 by its card (0.6B; 0.44B without the embedding).
     let qwen3 = json!({"model_type": "qwen3", "hidden_size": 1024, "num_hidden_layers": 28, "num_attention_heads": 16,
         "num_key_value_heads": 8, "head_dim": 128, "intermediate_size": 3072, "vocab_size": 151936,
         "tie_word_embeddings": true});
-    assert_eq!(Transformer::from_hugging_face(&qwen3)?.parameters(), 596_049_920);
+    assert_eq!(Model::from_hugging_face(&qwen3)?.parameters(), 596_049_920);
     // Gemma-2B: 2,506,172,416 by its card.
     let gemma = json!({"model_type": "gemma", "hidden_size": 2048, "num_hidden_layers": 18, "num_attention_heads": 8,
         "num_key_value_heads": 1, "head_dim": 256, "intermediate_size": 16384, "vocab_size": 256000});
-    assert_eq!(Transformer::from_hugging_face(&gemma)?.parameters(), 2_506_172_416);
+    assert_eq!(Model::from_hugging_face(&gemma)?.parameters(), 2_506_172_416);
     let gpt2 = json!({"model_type": "gpt2", "n_embd": 768, "n_layer": 12, "n_head": 12, "n_positions": 1024,
         "vocab_size": 50257});
-    assert_eq!(Transformer::from_hugging_face_text(&gpt2.to_string())?.parameters(), 124_439_808);
+    assert_eq!(Model::from_hugging_face_text(&gpt2.to_string())?.parameters(), 124_439_808);
     Ok(())
 }
 
 #[test]
 fn an_unknown_architecture_is_refused_with_the_fields_to_give() {
-    let error = Transformer::from_hugging_face(&json!({"model_type": "mamba"})).unwrap_err().to_string();
+    let error = Model::from_hugging_face(&json!({"model_type": "mamba"})).unwrap_err().to_string();
     for word in ["mamba", "layers", "hidden", "heads", "vocabulary", "llama"] {
         assert!(error.contains(word), "{word}: {error}");
     }
-    let error = Transformer::from_hugging_face(&json!({"model_type": "llama", "hidden_size": -1})).unwrap_err();
+    let error = Model::from_hugging_face(&json!({"model_type": "llama", "hidden_size": -1})).unwrap_err();
     assert!(error.to_string().contains("hidden_size"), "{error}");
 }
 
@@ -162,7 +162,7 @@ fn memory_is_near_litgpts_measured_peaks() {
     for (model, sequence, micro, measured) in rows {
         let job = JobSpec {
             precision: Precision::Bf16,
-            method: Method::Lora { rank: 8 },
+            method: Method::lora(8),
             ..job(Model::Transformer(model.clone()), sequence, 4)
         };
         let memory = Memory::of(&job, &Layout::data_parallel(1), micro);

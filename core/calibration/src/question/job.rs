@@ -133,9 +133,9 @@ fn method(row: &Row) -> Result<Method, CellError> {
     let Some(text) = row.text("task") else { return Ok(Method::Pretrain) };
     let task = text.to_lowercase();
     Ok(if task.contains("qlora") || (quantised && (task.contains("lora") || task.contains("adapter"))) {
-        Method::Qlora { rank }
+        Method::qlora(rank)
     } else if task.contains("lora") || task.contains("adapter") || task.contains("peft") {
-        Method::Lora { rank }
+        Method::lora(rank)
     } else if task.contains("finetune") || task.contains("fine-tune") || task.contains("sft") || task == "full" {
         Method::Finetune
     } else {

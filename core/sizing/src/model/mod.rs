@@ -2,16 +2,26 @@
 
 mod attention;
 mod block;
+mod check;
 mod custom;
+mod encoder_decoder;
 mod mixture_of_experts;
+mod network;
+mod recommender;
+mod recurrent;
 mod stack;
 mod transformer;
 
 use serde::{Deserialize, Serialize};
 
 pub use attention::LatentAttention;
+pub use check::ShapeError;
 pub use custom::Custom;
+pub use encoder_decoder::{EncoderDecoder, Input};
 pub use mixture_of_experts::Experts;
+pub use network::{Attention, Convolution, Grid, Layer, Network, NetworkError, Pool, Source};
+pub use recommender::{Interaction, Recommender, Table};
+pub use recurrent::{Cell, Recurrent};
 pub use transformer::{Biases, Head, Norm, Positions, Transformer, Window};
 
 use crate::profile::Profile;
@@ -21,16 +31,38 @@ use crate::profile::Profile;
 pub enum Model {
     /// A transformer of one stack described by its dimensions.
     Transformer(Transformer),
+    /// A transformer of two stacks.
+    EncoderDecoder(Box<EncoderDecoder>),
+    /// A network described by its layers: convolutional networks, vision transformers, diffusion models.
+    Network(Network),
+    /// A recurrent network.
+    Recurrent(Recurrent),
+    /// Embedding tables and dense layers, or dense layers alone.
+    Recommender(Recommender),
     /// Anything else, described by three numbers.
     Custom(Custom),
 }
 
 impl Model {
     /// What one sample does to a device. `sequence_length` is the number of tokens of the sample, where it has tokens.
+    ///
+    /// Empty for a network whose layers do not fit each other, which [`Model::check`] refuses.
     pub fn profile(&self, sequence_length: u32) -> Profile {
         match self {
             Self::Transformer(transformer) => transformer.profile(sequence_length),
+            Self::EncoderDecoder(both) => both.profile(sequence_length),
+            Self::Network(network) => network.try_profile().unwrap_or_default(),
+            Self::Recurrent(recurrent) => recurrent.profile(sequence_length),
+            Self::Recommender(recommender) => recommender.profile(),
             Self::Custom(custom) => custom.profile(),
+        }
+    }
+
+    /// Whether one sample is a sequence, whose length must be known.
+    pub fn needs_sequence_length(&self) -> bool {
+        match self {
+            Self::Transformer(_) | Self::EncoderDecoder(_) | Self::Recurrent(_) => true,
+            Self::Network(_) | Self::Recommender(_) | Self::Custom(_) => false,
         }
     }
 
@@ -38,6 +70,10 @@ impl Model {
     pub fn parameters(&self) -> u64 {
         match self {
             Self::Transformer(transformer) => transformer.parameters(),
+            Self::EncoderDecoder(both) => both.parameters(),
+            Self::Network(_) => self.profile(1).parameters(),
+            Self::Recurrent(recurrent) => recurrent.parameters(),
+            Self::Recommender(recommender) => recommender.parameters(),
             Self::Custom(custom) => custom.parameters,
         }
     }
@@ -46,27 +82,23 @@ impl Model {
     pub fn active_parameters(&self) -> u64 {
         match self {
             Self::Transformer(transformer) => transformer.active_parameters(),
-            Self::Custom(_) => self.parameters(),
+            _ => self.parameters(),
         }
     }
 
-    /// Parameters of low-rank adapters.
+    /// Parameters of low-rank adapters on the query and value projections (arXiv 2106.09685).
     ///
-    /// For a custom model the matrices are unknown: 1 % of its parameters, above every published adapter on the query and
-    /// value projections up to rank 64.
+    /// Where a model has no attention, or its matrices are unknown, 1 % of its parameters: above every published adapter
+    /// on those projections up to rank 64.
     pub fn adapter_parameters(&self, rank: u32) -> u64 {
-        match self {
-            Self::Transformer(transformer) => transformer.adapter_parameters(rank),
-            Self::Custom(custom) => custom.parameters / 100,
+        if let Self::Transformer(transformer) = self
+            && transformer.latent.is_none()
+        {
+            return transformer.adapter_parameters(rank);
         }
-    }
-
-    /// Parameters of the largest unit that full sharding gathers at once: a block or the embedding; all of a custom
-    /// model, whose units are unknown.
-    pub(crate) fn largest_unit(&self) -> u64 {
-        match self {
-            Self::Transformer(t) => t.layer_parameters().max(t.embedding_parameters()),
-            Self::Custom(custom) => custom.parameters,
+        match self.profile(1).adapter_parameters(rank, &[crate::profile::Place::Query, crate::profile::Place::Value]) {
+            0 => self.parameters() / 100,
+            parameters => parameters,
         }
     }
 }
