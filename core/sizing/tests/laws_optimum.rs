@@ -1,9 +1,13 @@
 //! Laws of compute-optimality, and the numbers that others have published.
 
+mod common;
+
+use common::{gpt, llama, resnet50};
 use plimsoll_sizing::optimum::{
     Budget, BudgetError, Counting, Data, FLOPS_PER_PARAMETER_AND_TOKEN, FitError, LossLaw, Point, Quantity, Rates,
-    Serving, Standing, Subject, Variant, cheapest_to_reach, fit, law_for, lowest_loss_within, opinions,
+    Serving, Standing, Subject, Variant, cheapest_to_reach, fit, judge, law_for, lowest_loss_within, opinions,
 };
+use plimsoll_sizing::{Experts, Head, Method, Model, Transformer};
 use proptest::prelude::*;
 
 /// Training FLOPs of Chinchilla and Gopher.
@@ -254,6 +258,33 @@ fn what_no_law_is_about_is_refused_with_the_reason() {
         let refusal = law_for(subject).unwrap_err().to_string();
         assert!(refusal.starts_with("compute-optimality is not applicable to ") && refusal.len() > 80, "{refusal}");
     }
+}
+
+#[test]
+fn a_models_kind_and_method_decide_whether_a_law_applies() {
+    let dense = llama(32, 4096, 32, 8, 14_336, 128_256);
+    let verdict = judge(&Model::Transformer(dense.clone()), Method::Pretrain, Data::fresh(15e12)).unwrap();
+    assert!((verdict.parameters - 8_030_261_248.0).abs() < 0.5 && verdict.standing == Standing::OverTrained);
+    let subject = |transformer: Transformer, method| Subject::of(&Model::Transformer(transformer), method);
+    let routed = Transformer { experts: Some(Experts::default()), ..dense.clone() };
+    assert_eq!(subject(routed, Method::Pretrain), Subject::MixtureOfExperts);
+    let bert = Transformer { head: Head::MaskedLanguageModel, ..dense.clone() };
+    assert_eq!(subject(bert, Method::Pretrain), Subject::Encoder);
+    assert_eq!(subject(dense.clone(), Method::Finetune), Subject::FineTuning);
+    assert_eq!(subject(dense.clone(), Method::lora(8)), Subject::FineTuning);
+    assert_eq!(subject(dense.clone(), Method::Preference { adapters: None }), Subject::Preferences);
+    assert_eq!(subject(dense, Method::Private { ghost: true }), Subject::Private);
+    assert_eq!(Subject::of(&resnet50(), Method::Pretrain), Subject::Custom);
+    assert!(judge(&resnet50(), Method::Pretrain, Data::fresh(1e9)).is_err());
+}
+
+#[test]
+fn a_law_that_leaves_embeddings_out_counts_fewer_parameters() {
+    // GPT-2: 124,439,808 parameters, of which 50,257 words and 1,024 positions of 768 are embeddings.
+    let model = Model::Transformer(gpt(12, 768, 12, 50_257, 1024));
+    assert!((Counting::All.parameters(&model) - 124_439_808.0).abs() < 0.5);
+    let without = Counting::WithoutEmbeddings.parameters(&model);
+    assert!((without - (124_439_808.0 - 768.0 * (50_257.0 + 1024.0))).abs() < 0.5, "{without}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Compute-optimality: how many parameters and tokens a budget is worth, and what a given choice of them costs.
 //!
 //! All of it rests on a [`LossLaw`]: an equation fitted to the final losses of many language models, with the ranges that
-//! it was fitted on. From a law come the [`Optimum`] of a budget, the [`Verdict`] on a job, the optimum when the model is
+//! it was fitted on. [`judge`] gives the verdict on a model in one call. From a law come the [`Optimum`] of a budget, the [`Verdict`] on a job, the optimum when the model is
 //! to be served ([`LossLaw::when_served`]), the worth of repeated [`Data`], the choice among [`Variant`]s, and trades at
 //! one loss ([`LossLaw::trades`]). [`law_for`] says where no law applies. A sweep of one's own can be fitted with
 //! [`fit()`].
@@ -34,7 +34,7 @@ pub use opinion::{Opinion, opinions};
 pub use optimal::Optimum;
 pub use repeat::{Data, Repeats};
 pub use served::{ServedOptimum, Serving};
-pub use subject::{NotApplicable, Subject, law_for};
+pub use subject::{NotApplicable, Subject, judge, law_for};
 pub use trade::Trade;
 pub use validity::{Beyond, FittedOn, Quantity, Validity};
 pub use variant::{Choice, Unreachable, Variant, cheapest_to_reach, lowest_loss_within};

@@ -3,7 +3,9 @@
 use serde::Serialize;
 use thiserror::Error;
 
-use super::LossLaw;
+use super::{Counting, Data, LossLaw, Verdict};
+use crate::profile::Role;
+use crate::{Head, Method, Model};
 
 /// What is trained, as far as the choice of a law goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -26,13 +28,15 @@ pub enum Subject {
     FineTuning,
     /// Preferences (DPO).
     Preferences,
+    /// With differential privacy.
+    Private,
     /// Reinforcement learning (PPO, GRPO).
     Reinforcement,
 }
 
 impl Subject {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::DenseLanguageModel,
         Self::MixtureOfExperts,
         Self::Encoder,
@@ -42,8 +46,59 @@ impl Subject {
         Self::Custom,
         Self::FineTuning,
         Self::Preferences,
+        Self::Private,
         Self::Reinforcement,
     ];
+
+    /// What a model trained by a method is to the laws. Reinforcement learning is for the caller to know: it is no
+    /// [`Method`] of one model.
+    pub fn of(model: &Model, method: Method) -> Self {
+        match (method, model) {
+            (Method::Preference { .. }, _) => Self::Preferences,
+            (Method::Private { .. }, _) => Self::Private,
+            (Method::Finetune | Method::Transfer { .. } | Method::Lora { .. } | Method::Qlora { .. }, _) => {
+                Self::FineTuning
+            }
+            (Method::Pretrain, Model::Transformer(transformer)) => {
+                if transformer.head != Head::LanguageModel {
+                    Self::Encoder
+                } else if transformer.experts.is_some() {
+                    Self::MixtureOfExperts
+                } else {
+                    Self::DenseLanguageModel
+                }
+            }
+            (Method::Pretrain, Model::EncoderDecoder(_)) => Self::Encoder,
+            (Method::Pretrain, Model::Network(_)) => Self::Layers,
+            (Method::Pretrain, Model::Recurrent(_)) => Self::Recurrent,
+            (Method::Pretrain, Model::Recommender(_)) => Self::Recommender,
+            (Method::Pretrain, Model::Custom(_)) => Self::Custom,
+        }
+    }
+}
+
+impl Counting {
+    /// The parameters of a model, counted this way.
+    pub fn parameters(self, model: &Model) -> f64 {
+        let embeddings = match self {
+            Self::All => 0.0,
+            Self::WithoutEmbeddings => {
+                let units = model.profile(1).units;
+                let embeddings = units.iter().filter(|unit| unit.role == Role::Embedding);
+                embeddings.map(|unit| f64::from(unit.repeats) * unit.parameters as f64).sum()
+            }
+        };
+        model.parameters() as f64 - embeddings
+    }
+}
+
+/// The verdict of the default law on a model trained by a method on `data`.
+///
+/// # Errors
+/// [`NotApplicable`] for everything that the laws were not fitted to.
+pub fn judge(model: &Model, method: Method, data: Data) -> Result<Verdict, NotApplicable> {
+    let law = law_for(Subject::of(model, method))?;
+    Ok(law.judge(law.counting.parameters(model), data))
 }
 
 /// There is no compute-optimal verdict, and why.
@@ -98,6 +153,10 @@ pub fn law_for(subject: Subject) -> Result<LossLaw, NotApplicable> {
         Subject::Preferences => (
             "preference tuning",
             "its loss measures a margin between answers, and the data is far too small for a law of pre-training",
+        ),
+        Subject::Private => (
+            "private training",
+            "clipping and noise, not parameters and tokens, bound its loss; the laws know nothing of the privacy budget",
         ),
         Subject::Reinforcement => (
             "reinforcement learning",
