@@ -36,7 +36,8 @@ pub enum Meaning {
     Overhead(f64),
 }
 
-/// A published law of the batch.
+/// A published law of the batch. The constants of Zhang and Bergsma were not read again at the source; what speaks for them is
+/// that two fits of one agree, and that both agree with each other (tests/laws_batch.rs).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum BatchLaw {
     /// Kaplan et al., arXiv 2001.08361, equation 5.3: `2e8 / L^(1/0.21)` tokens at a loss of `L` nats. Models up to 1.5 B.
