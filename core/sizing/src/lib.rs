@@ -41,7 +41,7 @@ pub use flops::Flops;
 pub use hugging_face::HuggingFaceError;
 pub use job::{Accepts, Current, Declared, JobSpec, Mode};
 pub use learned::Evidence;
-pub use memory::Memory;
+pub use memory::{Adapters, Footprint, Memory, Tuning, Verdict};
 pub use menu::menu;
 pub use method::{Demand, Matrices, Method, Optimizer, Resident};
 pub use model::{

@@ -106,7 +106,9 @@ fn modes_off_and_initial_never_shrink() {
 
 #[test]
 fn a_peak_with_room_lets_the_micro_batch_grow() {
-    let job = JobSpec { max_gpus: 1, requested_gpus: None, global_batch: 512, ..small_job() };
+    // Large enough for its card that a larger micro-batch still fills it better.
+    let model = Model::Transformer(gpt(24, 1024, 16, 50_304, 1024));
+    let job = JobSpec { model, max_gpus: 1, requested_gpus: None, global_batch: 512, ..small_job() };
     let classes = vec![class("t4", 1, 1)];
     let job = JobSpec { precision: plimsoll_sizing::Precision::Fp16Mixed, ..job };
     let start = menu(&job, &classes, &Evidence::default(), None).candidates[0].clone();
