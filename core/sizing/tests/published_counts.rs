@@ -87,7 +87,7 @@ fn every_exact_count_is_met_exactly() {
             assert_eq!(counted as f64, published(&row), "{}", row["model"]);
             exact += 1;
         }
-        if let Some(active) = row["active_params"].parse::<u64>().ok() {
+        if let Ok(active) = row["active_params"].parse::<u64>() {
             assert_eq!(transformer(&row).active_parameters(), active, "{}", row["model"]);
         }
     }

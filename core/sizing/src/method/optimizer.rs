@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Precision;
-use crate::profile::{Matrix, Profile};
+use crate::profile::{Matrix, Profile, Role};
 
 /// The rule that turns gradients into new weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -53,17 +53,18 @@ impl Optimizer {
         let parameters = profile.parameters() as f64;
         let element = if precision == Precision::Bf16 { 2.0 } else { 4.0 };
         let body = || {
-            profile.role(crate::profile::Role::Body).flat_map(|unit| {
+            profile.role(Role::Body).flat_map(|unit| {
                 unit.kernels.iter().filter_map(|kernel| Some((kernel.matrix?, f64::from(unit.repeats))))
             })
         };
         let each = |count: fn(&Matrix) -> f64| body().map(|(matrix, times)| times * count(&matrix)).sum::<f64>();
         match self {
-            // A row and a column of sums per matrix, a second moment for the rest.
+            // A row and a column of sums per matrix, a whole second moment for the vectors of the body. Embedding and
+            // output projection are matrices too: their sums, a part in their width, are left out.
             Self::Adafactor => {
                 let sums = each(|m| m.count as f64 * (m.rows as f64 + m.columns as f64));
-                let inside = each(elements);
-                4.0 * (sums + (parameters - inside).max(0.0).min(0.01 * parameters))
+                let in_body: f64 = profile.role(Role::Body).map(|unit| unit.all_parameters() as f64).sum();
+                4.0 * (sums + (in_body - each(elements)).max(0.0))
             }
             Self::Muon => {
                 let inside = each(elements).min(parameters);
@@ -82,7 +83,9 @@ impl Optimizer {
     pub fn step_flops(self, profile: &Profile) -> f64 {
         let of = |count: fn(f64, f64) -> f64| -> f64 {
             profile
-                .matrices()
+                .role(Role::Body)
+                .flat_map(|unit| unit.kernels.iter().map(move |kernel| (kernel, unit.repeats)))
+                .filter_map(|(kernel, times)| Some((kernel.matrix?, times)))
                 .map(|(matrix, times)| {
                     let (small, large) =
                         (matrix.rows.min(matrix.columns) as f64, matrix.rows.max(matrix.columns) as f64);

@@ -1,0 +1,188 @@
+//! What methods and optimizers ask for.
+
+mod common;
+
+use common::{gpt, job, llama};
+use plimsoll_sizing::method::federated::Federated;
+use plimsoll_sizing::method::reinforcement::{Algorithm, Placement, Reinforcement, Reward, RoleKind};
+use plimsoll_sizing::{
+    Custom, Flops, JobSpec, Matrices, Method, Model, Optimizer, PeakFlops, Precision, Profile, Recompute,
+};
+use proptest::prelude::*;
+
+const BF16: Precision = Precision::Bf16Mixed;
+
+fn small() -> Profile {
+    llama(4, 256, 8, 8, 1024, 1000).profile(128)
+}
+
+fn all_methods() -> impl Strategy<Value = Method> {
+    let matrices = prop::sample::select(vec![Matrices::QueryValue, Matrices::Attention, Matrices::AllLinear]);
+    (matrices, 1_u32..=64, 0_usize..8).prop_map(|(matrices, rank, which)| match which {
+        0 => Method::Pretrain,
+        1 => Method::Finetune,
+        2 => Method::Transfer { trained_units: rank },
+        3 => Method::Lora { rank, matrices },
+        4 => Method::Qlora { rank, matrices },
+        5 => Method::Preference { adapters: None },
+        6 => Method::Preference { adapters: Some((rank, matrices)) },
+        _ => Method::Private { ghost: rank % 2 == 0 },
+    })
+}
+
+proptest! {
+    #[test]
+    fn demands_fit_their_profile(method in all_methods(), layers in 1_u32..=12) {
+        let profile = llama(layers, 256, 8, 4, 1024, 1000).profile(64);
+        let demand = method.demand(&profile, BF16);
+        prop_assert_eq!(demand.passes.len(), profile.units.len());
+        prop_assert_eq!(demand.trained.len(), profile.units.len());
+        prop_assert!(demand.trained_parameters > 0 && demand.trained_parameters <= profile.parameters());
+        prop_assert!(demand.flops(&profile) >= profile.forward_flops());
+        prop_assert!(demand.trained.iter().all(|share| (0.0..=1.0).contains(share)));
+    }
+
+    #[test]
+    fn more_trained_units_never_take_less(units in 1_u32..=13) {
+        let profile = llama(12, 256, 8, 4, 1024, 1000).profile(64);
+        let ask = |trained_units| Method::Transfer { trained_units }.demand(&profile, BF16);
+        let (fewer, more) = (ask(units), ask(units + 1));
+        prop_assert!(fewer.trained_parameters <= more.trained_parameters);
+        prop_assert!(fewer.flops(&profile) <= more.flops(&profile));
+    }
+}
+
+#[test]
+fn transfer_trains_the_head_first() {
+    let profile = gpt(4, 256, 8, 1000, 128).profile(128);
+    let head = Method::Transfer { trained_units: 1 }.demand(&profile, BF16);
+    assert_eq!(head.passes, [1.0, 1.0, 3.0]);
+    let half = Method::Transfer { trained_units: 3 }.demand(&profile, BF16);
+    assert_eq!(half.passes, [1.0, 2.0, 3.0]);
+    assert_eq!(half.trained, [0.0, 0.5, 1.0]);
+    let all = Method::Transfer { trained_units: 6 }.demand(&profile, BF16);
+    assert_eq!(all.trained_parameters, profile.parameters());
+    assert_eq!(all.flops(&profile), 3.0 * profile.forward_flops());
+}
+
+/// arXiv 2106.09685: `r·(d_in + d_out)` per matrix. litgpt's tables print 4,194,304 for Llama-2-7B at rank 8 on query and
+/// value, and PEFT 39,976,960 at rank 16 on all linear layers.
+#[test]
+fn adapters_have_the_published_counts() {
+    let profile = llama(32, 4096, 32, 32, 11_008, 32_000).profile(1);
+    let count = |rank, matrices| Method::Lora { rank, matrices }.demand(&profile, BF16).trained_parameters;
+    assert_eq!(count(8, Matrices::QueryValue), 4_194_304);
+    assert_eq!(count(16, Matrices::AllLinear), 39_976_960);
+    assert_eq!(count(8, Matrices::Attention), 2 * 4_194_304);
+    let custom = Model::Custom(Custom { parameters: 1000, flops_per_sample: 1e6, activation_bytes_per_sample: 0 });
+    assert_eq!(Method::lora(8).demand(&custom.profile(1), BF16).trained_parameters, 10);
+}
+
+/// Frozen base: 4N per token and 6N of the adapters.
+#[test]
+fn adapters_save_a_third_of_the_flops() {
+    let model = Model::Transformer(llama(32, 4096, 32, 8, 14_336, 128_256));
+    let with = |method| Flops::of(&JobSpec { method, ..job(model.clone(), 2048, 8) }, Recompute::None);
+    let (full, adapters) = (with(Method::Finetune), with(Method::lora(16)));
+    assert_eq!(full.model, 3.0 * full.forward);
+    assert!((adapters.model / full.forward - 2.0) < 0.02);
+}
+
+#[test]
+fn preferences_need_a_reference_that_answers() {
+    let profile = small();
+    let full = Method::Preference { adapters: None }.demand(&profile, BF16);
+    assert_eq!(full.flops(&profile), 4.0 * profile.forward_flops());
+    assert_eq!(full.residents[0].weight_bytes, 2.0 * profile.parameters() as f64);
+    // With adapters the base itself is the reference.
+    let adapted = Method::Preference { adapters: Some((8, Matrices::QueryValue)) }.demand(&profile, BF16);
+    assert_eq!(adapted.residents[0].weight_bytes, 0.0);
+    assert!(adapted.flops(&profile) > 3.0 * profile.forward_flops());
+}
+
+/// arXiv 2205.10683: ghost clipping costs a second backward pass, 1.3 to 2 times the time; naive clipping a gradient per
+/// sample.
+#[test]
+fn private_training_pays_in_time_or_in_memory() {
+    let profile = small();
+    let naive = Method::Private { ghost: false }.demand(&profile, BF16);
+    assert_eq!(naive.bytes_per_sample, 4.0 * profile.parameters() as f64);
+    let ghost = Method::Private { ghost: true }.demand(&profile, BF16);
+    assert_eq!(ghost.bytes_per_sample, 0.0);
+    let slowdown = ghost.flops(&profile) / (3.0 * profile.forward_flops());
+    assert!((1.6..2.1).contains(&slowdown), "{slowdown}");
+}
+
+#[test]
+fn federated_rounds_wait_for_their_quantile() {
+    let federated = Federated {
+        clients: 10,
+        parameters: 1_000_000,
+        download_bytes_each: 4.0,
+        upload_bytes_each: 4.0,
+        deadline_quantile: 0.9,
+    };
+    assert_eq!(federated.round_bytes(), 8e7);
+    let seconds: Vec<f64> = (1..=10).rev().map(f64::from).collect();
+    assert_eq!(federated.round_seconds(&seconds), Some(9.0));
+    assert_eq!(federated.round_seconds(&[]), None);
+    assert_eq!(federated.client_seconds(1.0, 4e6, 2e6), 1.0 + 1.0 + 2.0);
+}
+
+#[test]
+fn roles_of_reinforcement_learning_follow_the_algorithm() {
+    let profile = llama(32, 4096, 32, 8, 14_336, 128_256).profile(1024);
+    let step = Reinforcement {
+        algorithm: Algorithm::Ppo,
+        prompt_tokens: 256,
+        answer_tokens: 768,
+        epochs: 1,
+        reward: Reward::Model { parameters: 8_030_261_248 },
+        reference: true,
+        placement: Placement::Colocated,
+    };
+    let kinds = |step: Reinforcement| step.roles(&profile, BF16).iter().map(|role| role.kind).collect::<Vec<_>>();
+    use RoleKind::{Actor, Critic, Reference, Reward as Judge, Rollout};
+    assert_eq!(kinds(step), [Actor, Rollout, Reference, Judge, Critic]);
+    let grpo = Reinforcement { algorithm: Algorithm::Grpo, reward: Reward::Rule, reference: false, ..step };
+    assert_eq!(kinds(grpo), [Actor, Rollout]);
+    let rollout = grpo.roles(&profile, BF16)[1];
+    // 2·2·L·k·d_h bytes per token.
+    assert_eq!(rollout.cache_bytes, 2.0 * 2.0 * 32.0 * 1024.0 * 1024.0);
+    assert_eq!(grpo.refit_bytes(&profile, BF16), 2.0 * 8_030_261_248.0);
+    // One answer on an H100 is bound by reading the weights: 16 GB at 3.35 TB/s per token.
+    let seconds = grpo.generation_seconds(&rollout, 1, 3.35e12, 989e12);
+    assert!((seconds / (768.0 * 16.06e9 / 3.35e12) - 1.0).abs() < 0.01, "{seconds}");
+    assert!(grpo.generation_seconds(&rollout, 64, 3.35e12, 989e12) < 64.0 * seconds);
+    assert_eq!(Reinforcement::generation_share(3.0, 1.0), 0.75);
+}
+
+/// Bytes of states beside the weights: 8 for AdamW, 2 in eight bits, 4 for one moment; Muon one moment in matrices and two
+/// elsewhere; Shampoo `2·(m² + n²)` factors and roots per matrix and a moment.
+#[test]
+fn optimizer_states_follow_the_matrices() {
+    let profile = llama(4, 1024, 8, 8, 4096, 1000).profile(1);
+    let parameters = profile.parameters() as f64;
+    let each = |optimizer: Optimizer| optimizer.state_bytes(&profile, BF16) / parameters;
+    assert_eq!(each(Optimizer::AdamW), 8.0);
+    assert_eq!(each(Optimizer::AdamW8bit), 2.0);
+    assert_eq!(each(Optimizer::Lion), 4.0);
+    assert_eq!(each(Optimizer::Sgd), 0.0);
+    assert!(each(Optimizer::Adafactor) < 0.03);
+    let outside = parameters - 4.0 * (4.0 * 1024.0 * 1024.0 + 3.0 * 1024.0 * 4096.0);
+    assert_eq!(Optimizer::Muon.state_bytes(&profile, BF16), 4.0 * (parameters + outside));
+    let squares = 4.0 * 4.0 * 2.0 * 1024.0_f64.powi(2);
+    let long = 4.0 * 3.0 * (1024.0_f64.powi(2) + 4096.0_f64.powi(2));
+    assert_eq!(Optimizer::Shampoo.state_bytes(&profile, BF16), 8.0 * (squares + long) + 4.0 * parameters);
+    assert_eq!(Optimizer::AdamW.step_flops(&profile), 0.0);
+    assert!(Optimizer::Muon.step_flops(&profile) > 0.0);
+}
+
+#[test]
+fn fp8_computes_at_its_own_peak() {
+    let peak = PeakFlops { fp8: Some(1979e12), bf16: Some(989e12), ..PeakFlops::default() };
+    assert_eq!(peak.at(Precision::Fp8Mixed), Some(1979e12));
+    assert_eq!((Precision::Fp8Mixed.working_bytes(), Precision::Fp8Mixed.product_bytes()), (2, 1));
+    assert!(Precision::Fp8Mixed.is_mixed());
+    assert_eq!(PeakFlops::default().at(Precision::Fp8Mixed), None);
+}
