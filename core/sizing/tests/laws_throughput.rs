@@ -66,7 +66,7 @@ fn placement() -> impl Strategy<Value = Placement> {
 fn seen(truth: &Parameters, nodes: &[u32], local_batch: f64) -> Observation {
     let placement = Placement::of_nodes(nodes).expect("at least one device");
     let step_seconds = truth.step_seconds(placement, local_batch, 1);
-    Observation { placement, local_batch, accumulation: 1, step_seconds, sync_seconds: None }
+    Observation { placement, local_batch, accumulation: 1, step_seconds, sync_seconds: None, weight: 1.0 }
 }
 
 /// Five steps at two sizes, as a small job would be seen.
@@ -124,7 +124,7 @@ proptest! {
             .filter_map(|(nodes, local_batch, step_seconds)| {
                 let placement = Placement::of_nodes(nodes)?;
                 let (local_batch, step_seconds) = (*local_batch, *step_seconds);
-                Some(Observation { placement, local_batch, accumulation: 1, step_seconds, sync_seconds: Some(0.1) })
+                Some(Observation { placement, local_batch, accumulation: 1, step_seconds, sync_seconds: Some(0.1), weight: 1.0 })
             })
             .collect();
         let expected = Throughput::fit(&observations, &prior()).expect(placement, batch, accumulation);
@@ -286,4 +286,16 @@ fn how_long_a_program_waited_tells_compute_from_exchange() {
         (fitted.parameters().compute_seconds(place, 8.0) / truth.compute_seconds(place, 8.0)).ln().abs()
     };
     assert!(told(true) < 0.05 && told(true) < told(false), "{} {}", told(true), told(false));
+}
+
+#[test]
+fn a_newer_step_counts_more_than_an_older_one() {
+    let place = Placement::of_nodes(&[1]).unwrap();
+    let step = |step_seconds, newer| {
+        let weight = Observation::weight_after(newer);
+        Observation { placement: place, local_batch: 8.0, accumulation: 1, step_seconds, sync_seconds: None, weight }
+    };
+    let fitted = Throughput::fit(&[step(1.0, 96), step(1.1, 0)], &prior());
+    let expected = fitted.expect(place, 8.0, 1).seconds;
+    assert!((1.07..1.11).contains(&expected), "{expected}");
 }

@@ -4,11 +4,19 @@ use super::parameters::{BOUNDS, COUNT, Parameters, at};
 use super::{Placement, Prior};
 use crate::learned::least_squares::{Limits, cholesky, minimise};
 
-/// Spread of the logarithm of one observed step around the truth: the profiles of one placement's equivalents differ by
-/// 2 % in the median and 9 % at the 90th percentile.
-const NOISE: f64 = 0.05;
+/// Spread of the logarithm of compute around its curve: kernels have batches that they like, which no smooth curve knows.
+/// A program that tells how long it waited tells this too, and on one node compute is nearly all of a step.
+const ROUGHNESS: f64 = 0.08;
 
-/// Differences, in units of [`NOISE`], from which on an observation pulls no harder: in the first of two passes far out, so
+/// The same for a step over several nodes around the truth. Steps of equivalent placements in the profiles of the Pollux
+/// paper differ by 2 % in the median.
+const NOISE: f64 = 0.03;
+
+/// Spread of the logarithm of a step that is yet to be seen: most are near the truth, some far (9 % at the 90th percentile of
+/// the same steps).
+const SCATTER: f64 = 0.06;
+
+/// Differences, in units of their spread, from which on an observation pulls no harder: in the first of two passes far out, so
 /// that a start far away slides down to the right valley, then near.
 const KNEES: [f64; 2] = [30.0, 1.0];
 
@@ -28,12 +36,19 @@ pub struct Observation {
     pub step_seconds: f64,
     /// Seconds of it that were spent waiting for gradients, where the program told.
     pub sync_seconds: Option<f64>,
+    /// How much it counts, above 0 and at most 1: see [`Observation::weight_after`].
+    pub weight: f64,
 }
 
 impl Observation {
+    /// The weight of an observation after so many newer ones: half after 32, since programs and clusters change.
+    pub fn weight_after(newer: usize) -> f64 {
+        0.5_f64.powf(newer as f64 / HALF_LIFE)
+    }
+
     fn is_sound(&self) -> bool {
         let above_zero = |value: f64| value.is_finite() && value > 0.0;
-        above_zero(self.step_seconds) && above_zero(self.local_batch)
+        above_zero(self.step_seconds) && above_zero(self.local_batch) && above_zero(self.weight)
     }
 
     /// Seconds of compute, where the program told how long it waited.
@@ -63,7 +78,7 @@ pub struct Throughput {
 }
 
 impl Throughput {
-    /// The most credible parameters given a prior and observations, oldest first; without observations the prior's.
+    /// The most credible parameters given a prior and observations, in any order; without observations the prior's.
     ///
     /// Minimises squared differences of logarithms in units of their spread, to the prior and to each observation. A
     /// large difference to an observation counts linearly (pseudo-Huber), so that a bad one pulls with bounded force; what
@@ -71,7 +86,6 @@ impl Throughput {
     pub fn fit(observations: &[Observation], prior: &Prior) -> Self {
         let sound: Vec<&Observation> = observations.iter().filter(|seen| seen.is_sound()).collect();
         let mean = center(&sound, prior);
-        let weight = |at: usize| 0.5_f64.powf((sound.len() - 1 - at) as f64 / HALF_LIFE).sqrt();
         let residuals = |knee: f64, vector: &[f64], out: &mut [f64]| {
             let mut values = [0.0; COUNT];
             values.copy_from_slice(vector);
@@ -80,12 +94,14 @@ impl Throughput {
                 out[at] = (value - mean[at]) / prior.spread[at];
             }
             for (row, seen) in sound.iter().enumerate() {
+                let weight = seen.weight.min(1.0).sqrt();
                 let step = parameters.step_seconds(seen.placement, seen.local_batch, seen.accumulation);
-                out[COUNT + 2 * row] = weight(row) * soft((step / seen.step_seconds).ln() / NOISE, knee);
+                let noise = if seen.placement.nodes() == 1 { ROUGHNESS } else { NOISE };
+                out[COUNT + 2 * row] = weight * soft((step / seen.step_seconds).ln() / noise, knee);
                 out[COUNT + 2 * row + 1] = seen.compute_seconds().map_or(0.0, |told| {
                     let passes = f64::from(seen.accumulation.max(1));
                     let compute = passes * parameters.compute_seconds(seen.placement, seen.local_batch);
-                    weight(row) * soft((compute / told).ln() / NOISE, knee)
+                    weight * soft((compute / told).ln() / ROUGHNESS, knee)
                 });
             }
         };
@@ -132,7 +148,7 @@ impl Throughput {
             solved[i] = (slope - known) / self.factor[i * COUNT + i];
         }
         let variance: f64 = solved.iter().map(|value| value * value).sum();
-        ExpectedStep { seconds, spread: (variance + NOISE * NOISE).sqrt() }
+        ExpectedStep { seconds, spread: (variance + SCATTER * SCATTER).sqrt() }
     }
 
     /// Samples per second at a placement and batch.

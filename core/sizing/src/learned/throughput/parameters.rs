@@ -77,7 +77,7 @@ pub(super) const BOUNDS: [Bounds; COUNT] = [
     Bounds { low: -6.0, high: 3.0 },
     Bounds { low: -0.5, high: 2.0 },
     Bounds { low: -20.0, high: 10.0 },
-    Bounds { low: -0.3, high: 1.0 },
+    Bounds { low: -0.5, high: 2.0 },
     Bounds { low: -0.5, high: 1.2 },
     Bounds { low: -5.0, high: 2.2 },
 ];

@@ -46,7 +46,7 @@ impl ClassHabits {
         set(at::NODE, -1.5, 1.5);
         set(at::NODE_GROWTH, 0.5, 0.5);
         set(at::NETWORK, -network_bytes_per_second.max(1.0).ln(), BANDWIDTH);
-        set(at::NETWORK_GROWTH, 0.2, 0.15);
+        set(at::NETWORK_GROWTH, 0.2, 0.25);
         set(at::TWO_NODES, 0.3, 0.3);
         set(at::OVERLAP, 0.0, 1.0);
         Self { mean, spread }
@@ -70,7 +70,10 @@ impl ClassHabits {
             let mut values: Vec<f64> = jobs.iter().map(value).collect();
             values.sort_by(f64::total_cmp);
             let median = values[values.len() / 2];
-            let variance = values.iter().map(|v| (v - median).powi(2)).sum::<f64>() / values.len() as f64;
+            // Of one more job, given so few: the variance between jobs, and that of their own middle.
+            let jobs = values.len() as f64;
+            let between = values.iter().map(|v| (v - median).powi(2)).sum::<f64>() / (jobs - 1.0);
+            let variance = between * (1.0 + 1.0 / jobs);
             self.mean[at] = median;
             self.spread[at] = variance.sqrt().clamp(LEAST, MOST);
         }
