@@ -51,4 +51,4 @@ pub use model::{
 };
 pub use precision::Precision;
 pub use profile::Profile;
-pub use step_time::{AttentionKernel, Prepared, Program, Run, StepTime};
+pub use step_time::{AttentionKernel, Prepared, Program, Run, StepTime, together};

@@ -2,6 +2,7 @@
 
 use plimsoll_sizing::{AttentionKernel, Batch, Flops, Layout, Precision, Prepared, Profile, Program, Run, Sharding};
 
+use super::folds::Measured;
 use crate::hardware::Hardware;
 use crate::question::job::Asked;
 use crate::question::model::describes_model;
@@ -64,11 +65,20 @@ impl Case {
             seconds,
         })
     }
+}
 
-    /// The run with all but constants summed up.
-    pub(crate) fn prepared(&self) -> Prepared<'_> {
+impl Measured for Case {
+    fn prepared(&self) -> Prepared<'_> {
         let Asked { job, class, shape, layout, batch, .. } = &self.asked;
         Prepared::new(&self.profile, Run { job, class, shape, layout, batch }, self.program)
+    }
+
+    fn seconds(&self) -> f64 {
+        self.seconds
+    }
+
+    fn kin(&self) -> &str {
+        &self.framework
     }
 }
 
@@ -78,6 +88,9 @@ impl Case {
 /// and sequence parallelism (2022), which also sum gradients in fp16, unless their note says otherwise.
 fn program(row: &Row, asked: &mut Asked) -> Program {
     let words = row.text("note").unwrap_or_default().to_lowercase();
+    if asked.eight_bit {
+        asked.job.precision = Precision::Fp8Mixed;
+    }
     let old = asked.job.precision == Precision::Fp16Mixed;
     if old {
         asked.layout.sequence_parallel &= words.contains("sequence parallel on");
@@ -87,7 +100,6 @@ fn program(row: &Row, asked: &mut Asked) -> Program {
         attention: if old { AttentionKernel::Stored } else { AttentionKernel::Fused },
         // Tensor-parallel communication is cut up by the compiler.
         compiled: asked.compiled || asynchronous_tensor,
-        eight_bit: asked.eight_bit,
         asynchronous_tensor,
         gathers_tensors: row.text("sharding").is_some_and(|sharding| sharding.contains("zero3")),
         sums_halves: old,
@@ -125,7 +137,6 @@ fn observed_seconds(row: &Row, asked: &Asked, profile: &Profile) -> Result<f64, 
         return Ok(samples * flops.executed / (rate * 1e12 * gpus));
     }
     let share = row.needed("mfu_pct")? / 100.0;
-    let peak = if asked.eight_bit { asked.class.peak.fp8 } else { asked.class.peak.at(asked.job.precision) };
-    let peak = peak.ok_or(CellError::Missing { column: "precision" })?;
+    let peak = asked.class.peak.at(asked.job.precision).ok_or(CellError::Missing { column: "precision" })?;
     Ok(samples * flops.model / (share * peak * gpus))
 }

@@ -7,103 +7,100 @@ use plimsoll_sizing::calibration::TimeConstants;
 
 use crate::fit::{Coordinates, Search, minimise};
 
-use super::case::Case;
+/// A measured step.
+pub(crate) trait Measured {
+    /// Its run with all but constants summed up.
+    fn prepared(&self) -> Prepared<'_>;
 
-/// Constants that transformers of known architecture tell apart.
-const FREE: &[&str] = &[
-    "product_efficiency",
-    "density_exponent",
-    "attention_efficiency",
-    "attention_exponent",
-    "product_bandwidth",
-    "pointwise_bandwidth",
-    "loss_bytes",
-    "score_bytes",
-    "cast_bytes",
-    "compiled",
-    "ramp_seconds",
-    "overlap",
-    "link_share",
-    "network_share",
-    "hop_seconds",
-    "message_seconds",
-    "asynchronous_tensor",
-    "tensor_gather",
-    "optimizer_passes",
-];
+    /// Seconds of one optimizer step.
+    fn seconds(&self) -> f64;
+
+    /// Rows that weigh together: their errors are averaged first, and averages weigh as the root of their rows.
+    fn kin(&self) -> &str;
+}
+
+/// What is fitted to measured steps, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fit {
+    /// The constants that such rows tell apart.
+    pub(crate) free: &'static [&'static str],
+    /// Errors below this count little, as shares of 1.
+    pub(crate) noise: f64,
+}
 
 /// Weight of the squared distance from the starting values, in logarithms, against the mean error.
 const PRIOR: f64 = 0.003;
 
-/// Errors below this count little, as shares of 1: what a run differs from the next.
-const NOISE: f64 = 0.01;
+/// A search that starts from constants that know all but a few of its rows.
+const REFIT: Search = Search { edge: 0.3, rounds: 3, steps: 600 };
 
-/// A row ready to be asked again and again.
+/// Rows by kin, ready to be asked again and again.
 struct Asked<'a> {
-    case: &'a Case,
-    prepared: Prepared<'a>,
+    by_kin: BTreeMap<&'a str, Vec<(Prepared<'a>, f64)>>,
 }
 
 impl Asked<'_> {
-    /// Logarithm of predicted over observed.
-    fn error(&self, constants: &TimeConstants) -> f64 {
-        (self.prepared.step_time(constants).total() / self.case.seconds).ln()
+    fn mean_error(&self, constants: &TimeConstants, noise: f64) -> f64 {
+        let (mut sum, mut weight) = (0.0, 0.0);
+        for rows in self.by_kin.values() {
+            let error =
+                |(run, seconds): &(Prepared<'_>, f64)| (run.step_time(constants).total() / seconds).ln().hypot(noise);
+            let count = rows.len() as f64;
+            sum += rows.iter().map(error).sum::<f64>() / count * count.sqrt();
+            weight += count.sqrt();
+        }
+        sum / weight.max(1.0)
     }
 }
 
-/// The constants that fit `cases` best, searched from `start`.
-///
-/// The loss is the mean absolute logarithm of predicted over observed within each framework, frameworks weighing as the
-/// root of their rows, and a pull to the starting values where rows say nothing.
-pub(crate) fn fit<'a>(
-    cases: impl IntoIterator<Item = &'a Case>,
-    start: &TimeConstants,
-    search: Search,
-) -> TimeConstants {
-    let asked: Vec<Asked<'_>> = cases.into_iter().map(|case| Asked { case, prepared: case.prepared() }).collect();
-    let coordinates = Coordinates::of(start, FREE);
-    let home = Coordinates::of(&TimeConstants::STARTING, FREE).position();
-    let loss = |position: &[f64]| {
-        let Some(constants) = coordinates.apply::<TimeConstants>(position) else { return f64::INFINITY };
-        let pull: f64 = position.iter().zip(&home).map(|(own, home)| (own - home).powi(2)).sum();
-        mean_error(&asked, &constants) + PRIOR * pull / home.len() as f64
-    };
-    let (position, _) = minimise(loss, &coordinates.position(), search);
-    coordinates.apply(&position).unwrap_or_else(|| start.clone())
-}
-
-fn mean_error(asked: &[Asked<'_>], constants: &TimeConstants) -> f64 {
-    let mut by_framework: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
-    for row in asked {
-        let (sum, rows) = by_framework.entry(&row.case.framework).or_default();
-        *sum += row.error(constants).hypot(NOISE);
-        *rows += 1.0;
+impl Fit {
+    /// The constants that fit measured steps best, searched from `start`.
+    ///
+    /// The loss is the mean absolute logarithm of predicted over observed, and a pull to the starting values where rows
+    /// say nothing.
+    pub(crate) fn constants<'a, M: Measured + 'a>(
+        &self,
+        cases: impl IntoIterator<Item = &'a M>,
+        start: &TimeConstants,
+        search: Search,
+    ) -> TimeConstants {
+        let mut asked = Asked { by_kin: BTreeMap::new() };
+        for case in cases {
+            asked.by_kin.entry(case.kin()).or_default().push((case.prepared(), case.seconds()));
+        }
+        let coordinates = Coordinates::of(start, self.free);
+        let home = Coordinates::of(&TimeConstants::STARTING, self.free).position();
+        let loss = |position: &[f64]| {
+            let Some(constants) = coordinates.apply::<TimeConstants>(position) else { return f64::INFINITY };
+            let pull: f64 = position.iter().zip(&home).map(|(own, home)| (own - home).powi(2)).sum();
+            asked.mean_error(&constants, self.noise) + PRIOR * pull / home.len() as f64
+        };
+        let (position, _) = minimise(loss, &coordinates.position(), search);
+        coordinates.apply(&position).unwrap_or_else(|| start.clone())
     }
-    let weight: f64 = by_framework.values().map(|(_, rows)| rows.sqrt()).sum();
-    by_framework.values().map(|(sum, rows)| sum / rows * rows.sqrt()).sum::<f64>() / weight.max(1.0)
-}
 
-/// What each of `cases` is predicted to take, in seconds, by constants fitted to those of `known` that are not of its
-/// group; with the group.
-pub(crate) fn predict(
-    known: &[Case],
-    cases: &[Case],
-    whole: &TimeConstants,
-    group: impl Fn(&Case) -> &str,
-    search: Search,
-) -> Vec<(f64, String)> {
-    let groups: BTreeSet<&str> = cases.iter().map(&group).collect();
-    let mut fitted = BTreeMap::new();
-    for name in groups {
-        let others: Vec<&Case> = known.iter().filter(|case| group(case) != name).collect();
-        let constants =
-            if others.len() == known.len() { whole.clone() } else { fit(others.iter().copied(), whole, search) };
-        fitted.insert(name, constants);
+    /// What each of `cases` is predicted to take, in seconds, by constants fitted to those of `known` that are not of its
+    /// group; with the group. `whole` was fitted to all of them.
+    pub(crate) fn without<M: Measured>(
+        &self,
+        known: &[M],
+        cases: &[M],
+        whole: &TimeConstants,
+        group: impl Fn(&M) -> &str,
+    ) -> Vec<(f64, String)> {
+        let groups: BTreeSet<&str> = cases.iter().map(&group).collect();
+        let mut fitted = BTreeMap::new();
+        for name in groups {
+            let others: Vec<&M> = known.iter().filter(|case| group(case) != name).collect();
+            if others.len() < known.len() {
+                fitted.insert(name, self.constants(others, whole, REFIT));
+            }
+        }
+        let answer = |case: &M| {
+            let name = group(case);
+            let constants = fitted.get(name).unwrap_or(whole);
+            (case.prepared().step_time(constants).total(), name.to_owned())
+        };
+        cases.iter().map(answer).collect()
     }
-    let answer = |case: &Case| {
-        let name = group(case);
-        let constants = fitted.get(name).unwrap_or(whole);
-        (case.prepared().step_time(constants).total(), name.to_owned())
-    };
-    cases.iter().map(answer).collect()
 }

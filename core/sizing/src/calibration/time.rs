@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ClassSpec;
+
 /// Constants of the time model; all positive. The equations that use them stand in the documentation of
 /// [`crate::StepTime`].
 ///
@@ -54,7 +56,7 @@ pub struct TimeConstants {
     pub optimizer_passes: f64,
     /// Factor on products with a base that is stored in 4 bits.
     pub quantised_base: f64,
-    /// Share of peak that a model of unknown kernels reaches when nothing else bounds it.
+    /// Share of what products reach that a model of unknown kernels does when nothing else bounds it.
     pub unknown_efficiency: f64,
     /// How often a model of unknown kernels moves the elements that its kernels read and write.
     pub unknown_passes: f64,
@@ -105,4 +107,15 @@ impl TimeConstants {
         unknown_overlap: 1.0,
         unknown_kernels: 500.0,
     };
+
+    /// Share of peak that matrix products reach on a class: devices with less power per FLOP clock down under load.
+    pub fn product_share(&self, class: &ClassSpec) -> f64 {
+        let most = self.product_efficiency_most.min(1.0);
+        let matrix = [class.peak.bf16, class.peak.fp16].into_iter().flatten().fold(0.0, f64::max);
+        if class.watts <= 0.0 || matrix <= 0.0 {
+            return self.product_efficiency.min(most);
+        }
+        let density = matrix / class.watts / Self::REFERENCE_DENSITY;
+        (self.product_efficiency * density.powf(-self.density_exponent.min(0.9))).min(most)
+    }
 }

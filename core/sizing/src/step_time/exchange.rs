@@ -58,8 +58,8 @@ impl Exchange<'_> {
         let group = self.group(layout.context, layout.tensor);
         let ring = steps * group.shift(self.work.exchanged_bytes) / self.stages;
         // Forward keys and values; backward these and their gradients.
-        let (bytes, work) = ((3.0 + recompute) * ring, (3.5 + recompute) * attention);
-        together(work, bytes, self.constants.overlap) - work
+        let bytes = (3.0 + recompute) * ring;
+        together(attention, bytes, self.constants.overlap) - attention
     }
 
     /// Tokens go to their experts and back, in every pass (arXiv 2006.16668).
@@ -101,7 +101,7 @@ impl Exchange<'_> {
         let bytes = state_bytes(job.precision, job.optimizer, layout.sharding);
         let weights = self.work.parameters * job.precision.working_bytes() as f64;
         let summed = if self.program.sums_halves { bytes.gradients.min(2.0) } else { bytes.gradients };
-        let gradients = self.trained() * summed;
+        let gradients = self.work.trained * summed;
         let blocks = self.layers / self.stages;
         let share = if self.program.gathers_tensors { self.constants.tensor_gather.min(1.0) } else { 1.0 };
         let sharing = layout.sharing_ranks().saturating_mul(layout.context.max(1)).min(copies);
@@ -132,22 +132,13 @@ impl Exchange<'_> {
         let bytes = state_bytes(job.precision, job.optimizer, layout.sharding);
         let ranks = layout.sharing_ranks().saturating_mul(layout.context.max(1));
         let share = if layout.sharding == Sharding::None { 1.0 } else { f64::from(ranks) };
-        let mine = self.trained() / share;
+        let mine = self.work.trained / share;
         let each = bytes.weights + bytes.gradients + bytes.optimizer;
         let rate = match layout.offload {
             Offload::None => class.bandwidth_bytes_per_second.max(1.0),
             Offload::Optimizer | Offload::All => HOST_BYTES_PER_SECOND,
         };
         self.constants.optimizer_passes * 2.0 * mine * each / rate
-    }
-
-    /// Trained parameters of one device: all it holds, or its part of the adapters.
-    fn trained(&self) -> f64 {
-        let job = self.run.job;
-        match job.method.adapter_rank() {
-            None => self.work.parameters,
-            Some(_) => job.trained_parameters() as f64 / f64::from(self.run.layout.tensor.max(1)) / self.stages,
-        }
     }
 }
 

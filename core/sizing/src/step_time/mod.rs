@@ -24,9 +24,10 @@ use crate::profile::Role;
 use crate::{Batch, ClassSpec, JobSpec, Layout, Profile, Recompute, Schedule, Shape};
 
 pub use program::{AttentionKernel, Program};
+pub use rates::together;
 
 use exchange::Exchange;
-use rates::{Rates, Seconds};
+use rates::Rates;
 use work::Work;
 
 /// Wall time of one optimizer step, in seconds; the parts follow one another.
@@ -123,10 +124,17 @@ impl<'a> Prepared<'a> {
         Self { run, program, work, layers }
     }
 
+    /// The same run with another cut of its batch.
+    #[must_use]
+    pub fn cut(&self, batch: &'a Batch) -> Self {
+        let times = f64::from(batch.micro) / f64::from(self.run.batch.micro.max(1));
+        Self { run: Run { batch, ..self.run }, work: self.work.scaled(times), ..self.clone() }
+    }
+
     /// The step under some constants.
     pub fn step_time(&self, constants: &TimeConstants) -> StepTime {
         let Self { run, program, work, .. } = self;
-        let Some(rates) = Rates::of(run.job, run.class, program, constants) else {
+        let Some(rates) = Rates::of(run.job, run.class, program, work, constants) else {
             return StepTime { compute: f64::INFINITY, ..StepTime::default() };
         };
         let compute = self.compute(&rates);
@@ -153,17 +161,19 @@ impl<'a> Prepared<'a> {
     /// Compute of one micro-batch on the slowest stage.
     fn compute(&self, rates: &Rates<'_>) -> Compute {
         let Self { run, program, work, layers } = self;
-        let (body, head) = (rates.body(work), rates.head(work));
+        let (body, body_backward) = (rates.body(&work.body), rates.body(&work.body_backward));
+        let (head, head_backward) = (rates.head(&work.head), rates.head(&work.head_backward));
+        let full = run.layout.recompute == Recompute::Full;
         let stored = program.attention == AttentionKernel::Stored;
         let again = match run.layout.recompute {
-            Recompute::Full => body.pass(),
+            Recompute::Full => body.total(),
             // Fused attention computes its scores again anyway.
             Recompute::Selective if stored => body.attention,
             Recompute::None | Recompute::Selective => 0.0,
         };
         let operators = if program.recomputes_operators { 0.5 * body.products + body.pointwise } else { 0.0 };
-        let body_seconds = body.pass() + rates.backward(&body, work) + again + operators;
-        let head_seconds = head.pass() + rates.backward(&head, work) + head.loss;
+        let backward = body_backward.total() + again + operators;
+        let (body_seconds, head_seconds) = (body.total() + backward, head.total() + head_backward.total());
         let stages = self.stages();
         let stage = if stages > 1.0 && layers % stages == 0.0 {
             // Equal blocks on each stage: the last one has the output side on top.
@@ -173,15 +183,20 @@ impl<'a> Prepared<'a> {
             let fullest = (layers / stages).ceil() / layers.max(1.0);
             ((body_seconds + head_seconds) / stages).max(body_seconds * fullest)
         };
-        let total = body_seconds + head_seconds;
-        let passes = 3.0 + if run.layout.recompute == Recompute::Full { 1.0 } else { 0.0 };
-        let fixed = passes * body.fixed + 3.0 * head.fixed;
+        let share =
+            |part: f64| if body_seconds + head_seconds > 0.0 { part / (body_seconds + head_seconds) } else { 0.0 };
+        let fixed =
+            body.fixed + body_backward.fixed + head.fixed + head_backward.fixed + if full { body.fixed } else { 0.0 };
+        let launches = rates.launch(&work.body) * if full { 2.0 } else { 1.0 }
+            + rates.launch(&work.body_backward)
+            + rates.launch(&work.head)
+            + rates.launch(&work.head_backward);
         Compute {
             stage,
-            backward: if total > 0.0 { stage * (1.0 - forward_share(&body, &head, total)) } else { 0.0 },
-            attention: body.attention / stages,
-            launches: (passes * rates.launch(&work.body) + 3.0 * rates.launch(&work.head)) / stages,
-            filled: if total > 0.0 { (1.0 - fixed / total).clamp(0.0, 1.0) } else { 1.0 },
+            backward: stage * share(backward + head_backward.total()),
+            attention: (body.attention + body_backward.attention + if full { body.attention } else { 0.0 }) / stages,
+            launches: launches / stages,
+            filled: (1.0 - share(fixed)).clamp(0.0, 1.0),
         }
     }
 
@@ -214,13 +229,9 @@ pub(crate) struct Compute {
     stage: f64,
     /// Its backward pass.
     backward: f64,
-    /// One forward pass of attention.
+    /// All passes of attention.
     pub(crate) attention: f64,
     launches: f64,
     /// Share of it in which the device is filled.
     filled: f64,
-}
-
-fn forward_share(body: &Seconds, head: &Seconds, total: f64) -> f64 {
-    ((body.pass() + head.pass() + head.loss / 3.0) / total).clamp(0.0, 1.0)
 }

@@ -20,8 +20,6 @@ pub struct Program {
     pub attention: AttentionKernel,
     /// Whether a compiler fuses its pointwise kernels (`torch.compile`, XLA).
     pub compiled: bool,
-    /// Whether its linear layers compute in 8 bits where the device can; everything else keeps the job's precision.
-    pub eight_bit: bool,
     /// Whether tensor-parallel communication is cut up and hidden in products.
     pub asynchronous_tensor: bool,
     /// Whether full sharding gathers tensor by tensor instead of block by block.

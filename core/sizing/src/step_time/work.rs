@@ -1,12 +1,11 @@
 //! What one micro-batch asks of one device, summed from a profile.
 
-use crate::memory::base_is_quantised;
 use crate::profile::{Divides, Kernel, KernelKind, Place, Role, Unit};
-use crate::{Head, JobSpec, Layout, Model, Profile};
+use crate::{Head, JobSpec, Layout, Method, Model, Profile};
 
 use super::program::{AttentionKernel, Program};
 
-/// The forward pass of some kernels.
+/// Some passes of some kernels.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Load {
     /// FLOPs of products and convolutions.
@@ -35,13 +34,71 @@ pub(crate) struct Load {
     pub(crate) unknown: f64,
 }
 
+impl Load {
+    /// The same for a micro-batch `times` as large; weights and kernels do not grow with it.
+    fn scaled(self, times: f64) -> Self {
+        Self {
+            product_flops: times * self.product_flops,
+            product_elements: times * self.product_elements,
+            attention_flops: times * self.attention_flops,
+            scores: times * self.scores,
+            score_flops: times * self.score_flops,
+            pointwise_elements: times * self.pointwise_elements,
+            logits: times * self.logits,
+            unknown_flops: times * self.unknown_flops,
+            unknown_bytes: times * self.unknown_bytes,
+            ..self
+        }
+    }
+
+    /// Adds the backward passes of what `forward` holds, where `passes` forward passes' worth of products run in all.
+    ///
+    /// A product's gradient is two products where its weights are trained, one where gradients only pass. Whatever else a
+    /// gradient passes takes two passes; fused attention computes its scores again, 2.5 (arXiv 2205.14135, appendix B).
+    fn add_backward(&mut self, forward: &Self, passes: f64) {
+        let products = (passes - 1.0).max(0.0);
+        // A second backward pass goes through everything again.
+        let others = 2.0 * products.min(1.0) * (products / 2.0).max(1.0);
+        self.product_flops += products * forward.product_flops;
+        self.product_elements += products * forward.product_elements;
+        self.weight_bytes += products * forward.weight_bytes;
+        self.attention_flops += 1.25 * others * forward.attention_flops;
+        self.scores += others * forward.scores;
+        self.score_flops += others * forward.score_flops;
+        self.pointwise_elements += others * forward.pointwise_elements;
+        self.unknown_flops += products * forward.unknown_flops;
+        self.unknown_bytes += others * forward.unknown_bytes;
+        self.kernels += others * forward.kernels;
+        self.unknown += others * forward.unknown;
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.product_flops += other.product_flops;
+        self.product_elements += other.product_elements;
+        self.weight_bytes += other.weight_bytes;
+        self.attention_flops += other.attention_flops;
+        self.scores += other.scores;
+        self.score_flops += other.score_flops;
+        self.pointwise_elements += other.pointwise_elements;
+        self.logits += other.logits;
+        self.unknown_flops += other.unknown_flops;
+        self.unknown_bytes += other.unknown_bytes;
+        self.kernels += other.kernels;
+        self.unknown += other.unknown;
+    }
+}
+
 /// One micro-batch on one device of a layout, before stages share it out.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Work {
-    /// Embedding and blocks, all stages together.
+    /// Forward pass of embedding and blocks, all stages together.
     pub(crate) body: Load,
-    /// Output side.
+    /// Their backward pass, and what the method computes besides.
+    pub(crate) body_backward: Load,
+    /// Forward pass of the output side; its logits count the loss both ways.
     pub(crate) head: Load,
+    /// Its backward pass.
+    pub(crate) head_backward: Load,
     /// Blocks.
     pub(crate) layers: f64,
     /// Bytes that tensor-parallel ranks sum in a forward pass, whole.
@@ -56,8 +113,8 @@ pub(crate) struct Work {
     pub(crate) boundary_bytes: f64,
     /// Parameters of the fullest stage on one device: dense ones and routed experts.
     pub(crate) parameters: f64,
-    /// Products per backward pass: 2 where weights are trained, 1 under adapters.
-    pub(crate) backward_products: f64,
+    /// Those of them that are trained, adapters included.
+    pub(crate) trained: f64,
     /// Whether products first unpack 4-bit weights.
     pub(crate) quantised: bool,
 }
@@ -66,39 +123,63 @@ impl Work {
     /// The work of `micro` samples.
     pub(crate) fn of(profile: &Profile, job: &JobSpec, layout: &Layout, program: &Program, micro: u32) -> Self {
         let ranks = Ranks::of(job, layout, program, micro);
-        let frozen = job.method.adapter_rank().is_some();
+        let demand = job.method.demand(profile, job.precision);
         let mut work = Self {
-            backward_products: if frozen { 1.0 } else { 2.0 },
-            quantised: base_is_quantised(job.method, job.precision),
+            quantised: matches!(job.method, Method::Qlora { .. }) && ranks.element_bytes < 4.0,
             ..Self::default()
         };
-        let (mut body, mut head, mut experts) = (0.0, 0.0, 0.0);
-        for unit in &profile.units {
+        let (mut body, mut ends, mut experts) = (0.0, 0.0, 0.0);
+        for (unit, passes) in profile.units.iter().zip(&demand.passes) {
             let times = f64::from(unit.repeats);
-            let load = if unit.role == Role::Head { &mut work.head } else { &mut work.body };
+            let mut load = Load::default();
             for kernel in &unit.kernels {
-                ranks.add(load, kernel, times);
+                ranks.add(&mut load, kernel, times);
             }
+            let (forward, backward) = match unit.role {
+                Role::Head => (&mut work.head, &mut work.head_backward),
+                Role::Embedding | Role::Body => (&mut work.body, &mut work.body_backward),
+            };
+            forward.add(&load);
+            backward.add_backward(&load, *passes);
             let own = times * (unit.parameters.saturating_sub(unit.expert_parameters)) as f64;
             if unit.role == Role::Body {
                 body += own;
                 work.layers += times;
                 work.boundary_bytes = work.boundary_bytes.max(ranks.bytes * unit.input_elements);
             } else {
-                head += own + times * unit.tied_parameters as f64;
+                ends += own + times * unit.tied_parameters as f64;
             }
             experts += times * unit.expert_parameters as f64;
             ranks.communicate(&mut work, unit, times);
         }
+        let residents: f64 = demand.residents.iter().map(|resident| resident.flops).sum();
+        work.body_backward.product_flops += ranks.samples * (demand.extra_flops + residents) / ranks.tensor;
         if ranks.shares_sequence {
             work.boundary_bytes /= ranks.tensor;
         }
         // Input and output sides stand on the first and the last stage; one of them is on the fullest.
         let stages = f64::from(layout.pipeline.max(1));
-        let ends = if stages > 1.0 { head / 2.0 } else { head };
+        let ends = if stages > 1.0 { ends / 2.0 } else { ends };
         let experts = experts / f64::from(layout.expert.max(1));
         work.parameters = (ends + (body + experts) / stages) / ranks.tensor;
+        let trained = demand.trained_parameters as f64 / stages / ranks.tensor;
+        work.trained = if demand.trained_parameters == profile.parameters() { work.parameters } else { trained };
         work
+    }
+
+    /// The same for a micro-batch `times` as large.
+    pub(crate) fn scaled(self, times: f64) -> Self {
+        Self {
+            body: self.body.scaled(times),
+            body_backward: self.body_backward.scaled(times),
+            head: self.head.scaled(times),
+            head_backward: self.head_backward.scaled(times),
+            reduced_bytes: times * self.reduced_bytes,
+            exchanged_bytes: times * self.exchanged_bytes,
+            dispatched_bytes: times * self.dispatched_bytes,
+            boundary_bytes: times * self.boundary_bytes,
+            ..self
+        }
     }
 }
 
@@ -108,7 +189,6 @@ struct Ranks {
     samples: f64,
     tensor: f64,
     expert: f64,
-    context: f64,
     /// Bytes of `samples` times one element.
     bytes: f64,
     element_bytes: f64,
@@ -127,7 +207,6 @@ impl Ranks {
             samples,
             tensor: f64::from(layout.tensor.max(1)),
             expert: f64::from(layout.expert.max(1)),
-            context,
             bytes: samples * element_bytes,
             element_bytes,
             tokens: f64::from(job.sequence_length.max(1)),
@@ -195,6 +274,5 @@ impl Ranks {
                 work.dispatches += times;
             }
         }
-        debug_assert!(self.context >= 1.0);
     }
 }
