@@ -5,11 +5,11 @@
 //! * `sharding` without any parallel degree named is full sharding with full recomputation when only adapters are trained
 //!   on several devices (what fine-tuning programs do), else full sharding; with degrees named it is none.
 //! * `micro_batch` follows from `global_batch`, `grad_accum` and `dp`; a pipeline cuts a step into as many micro-batches
-//!   as it has stages when nothing says more; else one sequence.
+//!   as it has stages, virtual ones counted, when nothing says more; else one sequence.
 
 use plimsoll_sizing::{
-    Accepts, Batch, ClassSpec, Declared, JobSpec, Layout, Method, Mode, Optimizer, Precision, Recompute, Schedule,
-    Shape, Sharding,
+    Accepts, Batch, ClassSpec, Declared, JobSpec, Layout, Method, Mode, Model, Optimizer, Precision, Recompute,
+    Schedule, Shape, Sharding,
 };
 
 use super::model::model;
@@ -54,21 +54,15 @@ impl Asked {
         let words = row.text("note").unwrap_or_default().to_lowercase();
         let per_pod = gpus.min(class.gpus_per_node);
         let job = JobSpec {
-            model: model(row)?,
-            precision,
             optimizer: optimizer(row)?,
             method,
             sequence_length: row.needed_count("seq")?,
             global_batch: batch.global,
-            classes: Vec::new(),
             min_gpus: gpus,
             max_gpus: gpus,
             requested_gpus: Some(gpus),
             gpus_per_pod: Some(per_pod),
-            mode: Mode::Off,
-            elastic: false,
-            accepts: Accepts::default(),
-            declared: Declared::default(),
+            ..plain_job(model(row)?, precision)
         };
         let shape = Shape { class: class.name.clone(), pods: gpus.div_ceil(per_pod), gpus_per_pod: per_pod };
         Ok(Self {
@@ -82,6 +76,27 @@ impl Asked {
             recomputes_operators: row.text("recompute") == Some("selective_op"),
             trainable: row.number("trainable")?.map(|count| count as u64),
         })
+    }
+}
+
+/// A job of one device, one sample of one token and AdamW.
+pub fn plain_job(model: Model, precision: Precision) -> JobSpec {
+    JobSpec {
+        model,
+        precision,
+        optimizer: Optimizer::AdamW,
+        method: Method::Pretrain,
+        sequence_length: 1,
+        global_batch: 1,
+        classes: Vec::new(),
+        min_gpus: 1,
+        max_gpus: 1,
+        requested_gpus: Some(1),
+        gpus_per_pod: Some(1),
+        mode: Mode::Off,
+        elastic: false,
+        accepts: Accepts::default(),
+        declared: Declared::default(),
     }
 }
 
@@ -222,7 +237,8 @@ fn batch(row: &Row, layout: &Layout) -> Result<Batch, CellError> {
     let stated = row.count("micro_batch")?.filter(|micro| *micro > 0);
     let accumulation = row.count("grad_accum")?.filter(|steps| *steps > 0);
     let per_rank = row.count("global_batch")?.map(|global| (global / layout.data).max(1));
-    let fill = accumulation.unwrap_or(layout.pipeline);
+    let pieces = if layout.pipeline > 1 { layout.virtual_stages() } else { 1 };
+    let fill = accumulation.unwrap_or(layout.pipeline * pieces);
     let micro = stated.unwrap_or_else(|| per_rank.map_or(1, |samples| (samples / fill).max(1)));
     let accumulation = per_rank.map_or(fill, |samples| (samples / micro).max(1));
     Ok(Batch { micro, accumulation, global: micro * accumulation * layout.data })

@@ -1,7 +1,9 @@
 //! What a row can be asked, by the columns it has.
 
 pub mod bookkeeping;
+pub mod device_memory;
 pub mod job;
+pub mod largest_batch;
 pub mod model;
 pub mod parameters;
 

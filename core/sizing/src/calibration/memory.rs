@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Model;
+
 /// Constants of the memory model.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,6 +27,8 @@ pub struct MemoryConstants {
     pub activation_bytes: f64,
     /// How far a prediction may be too low, as a share of it: the 90th percentile of what cross-validation leaves.
     pub margin: f64,
+    /// The same for a model known only by its totals, the 95th percentile.
+    pub totals_margin: f64,
 }
 
 impl MemoryConstants {
@@ -38,5 +42,13 @@ impl MemoryConstants {
         dequantised_copies: 1.0,
         activation_bytes: 5.0,
         margin: 0.15,
+        totals_margin: 0.4,
     };
+}
+
+impl MemoryConstants {
+    /// The margin of predictions for a model.
+    pub fn margin_of(&self, model: &Model) -> f64 {
+        if matches!(model, Model::Custom(_)) { self.totals_margin } else { self.margin }
+    }
 }

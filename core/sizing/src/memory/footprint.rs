@@ -12,6 +12,9 @@ use crate::{AttentionKernel, JobSpec, Layout, Precision, Program, Recompute, Sch
 /// 2205.05198, section 4.1).
 const SCORE: f64 = 5.0;
 
+/// Copies of the logits that a divided vocabulary adds.
+const DIVIDED_LOSS_COPIES: f64 = 2.0;
+
 /// Bytes by what divides them.
 #[derive(Clone, Copy, Debug, Default)]
 struct Held {
@@ -54,6 +57,8 @@ impl Held {
 struct UnitSums {
     role: Option<Role>,
     repeats: f64,
+    /// Whether its kernels are known one by one; a model known by its totals is one kernel.
+    in_pieces: bool,
     /// Kept with nothing recomputed, in an eager program's blocks.
     eager: Held,
     /// The same elsewhere.
@@ -152,11 +157,13 @@ impl Footprint {
         };
         let eager = if self.program.compiled { 1.0 } else { constants.eager };
         let all = |unit: &UnitSums| unit.kept.plus(unit.eager, eager).plus(unit.scores, 1.0);
-        let logits = if last { samples * self.loss_bytes(constants) * held(&|unit| unit.logits) } else { 0.0 };
+        let logits = if last { samples * self.loss_bytes(layout, constants) * held(&|unit| unit.logits) } else { 0.0 };
         let pair = samples * self.largest(layout, |unit| unit.pair);
+        // A stage holds what it sent on until its gradient comes back.
+        let sent = if last { 0.0 } else { flight * self.largest(layout, |unit| unit.input) };
         let clipped = samples * self.sample_bytes / f64::from(layout.tensor.max(1)) / stages;
         let parts = |activations: f64, again: f64| Parts {
-            activations: flight * activations + clipped,
+            activations: flight * activations + sent + clipped,
             logits,
             workspace: (again + pair - logits).max(0.0),
             ..states
@@ -204,13 +211,17 @@ impl Footprint {
         }
     }
 
-    /// Bytes per logit at the peak of the loss: the logit itself and copies in the precision of the loss.
-    fn loss_bytes(&self, constants: &MemoryConstants) -> f64 {
-        self.working + constants.loss_copies * self.loss_element
+    /// Bytes per logit at the peak of the loss: the logit itself and copies in the precision of the loss. Over a divided
+    /// vocabulary softmax and its gradient are steps of their own instead of one kernel, with an exponential and a product
+    /// beside them.
+    fn loss_bytes(&self, layout: &Layout, constants: &MemoryConstants) -> f64 {
+        let divided = if layout.tensor > 1 { DIVIDED_LOSS_COPIES } else { 0.0 };
+        self.working + (constants.loss_copies + divided) * self.loss_element
     }
 
     fn largest(&self, layout: &Layout, of: impl Fn(&UnitSums) -> Held) -> f64 {
-        let body = self.units.iter().filter(|unit| unit.role == Some(Role::Body));
+        // What is known only as a whole is cut as its program sees fit: nothing is added to what its profile says.
+        let body = self.units.iter().filter(|unit| unit.role == Some(Role::Body) && unit.in_pieces);
         body.map(|unit| of(unit).on(layout)).fold(0.0, f64::max)
     }
 }
@@ -226,7 +237,9 @@ struct Kept {
 impl Kept {
     /// One unit that computes so many forward passes' worth, of which a share of the parameters is trained.
     fn unit(&self, unit: &Unit, passes: f64, trained: f64) -> UnitSums {
-        let mut sums = UnitSums { role: Some(unit.role), repeats: f64::from(unit.repeats), ..UnitSums::default() };
+        let in_pieces = unit.kernels.len() > 1;
+        let repeats = f64::from(unit.repeats);
+        let mut sums = UnitSums { role: Some(unit.role), repeats, in_pieces, ..UnitSums::default() };
         let block = has_attention(&unit.kernels);
         // What no gradient passes through keeps nothing.
         let flows = ((passes - 1.0) / 2.0).clamp(0.0, 1.0).max(if passes >= 2.0 { 1.0 } else { 0.0 });
@@ -257,7 +270,9 @@ impl Kept {
                 _ => {}
             }
             let mut pair = Held::default();
-            pair.add(2.0 * outputs, kernel.divides);
+            if sums.in_pieces {
+                pair.add(2.0 * outputs, kernel.divides);
+            }
             if pair.all() > sums.pair.all() {
                 sums.pair = pair;
             }

@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::calibration::MemoryConstants;
-
 /// Whether a prediction fits a device, given how far predictions of this kind have been off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Verdict {
@@ -16,11 +14,12 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The verdict on bytes that are needed and bytes that a process can use.
-    pub fn of(needed_bytes: u64, usable_bytes: u64, constants: &MemoryConstants) -> Self {
+    /// The verdict on bytes that are needed and bytes that a process can use. `margin` is how far the prediction may be too
+    /// low, as a share of it ([`margin_of`](crate::calibration::MemoryConstants::margin_of)).
+    pub fn of(needed_bytes: u64, usable_bytes: u64, margin: f64) -> Self {
         if needed_bytes > usable_bytes {
             Self::DoesNotFit
-        } else if needed_bytes as f64 * (1.0 + constants.margin) > usable_bytes as f64 {
+        } else if needed_bytes as f64 * (1.0 + margin) > usable_bytes as f64 {
             Self::Fits
         } else {
             Self::FitsWithMargin
