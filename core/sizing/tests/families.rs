@@ -101,6 +101,21 @@ fn a_convolution_keeps_each_tensor_once() {
 }
 
 #[test]
+fn a_network_is_cut_into_stem_blocks_and_head() {
+    let units = |name| torchvision(name, 224).expect(name).try_profile().expect(name).units;
+    let roles = |name| units(name).iter().map(|unit| (unit.role, unit.repeats)).collect::<Vec<_>>();
+    // Twelve equal blocks between the patches and the classifier.
+    assert_eq!(roles("vit_b_16"), [(Role::Embedding, 1), (Role::Body, 12), (Role::Head, 1)]);
+    let blocks: u32 = units("resnet50").iter().filter(|unit| unit.role == Role::Body).map(|unit| unit.repeats).sum();
+    assert_eq!(blocks, 16);
+    // VGG has no stem: five stages and the classifier.
+    assert_eq!(units("vgg16").iter().filter(|unit| unit.role == Role::Body).count(), 5);
+    // A join of two branches is no unit of its own.
+    let unet = preset("stable-diffusion-xl-unet").expect("a U-Net").model.profile(1);
+    assert!(unet.units.iter().all(|unit| unit.parameters > 0));
+}
+
+#[test]
 fn layers_that_do_not_fit_are_refused() {
     let message = |layers| {
         let model = Model::Network(Network::of_image(3, 8, layers));

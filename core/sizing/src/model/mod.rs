@@ -85,20 +85,4 @@ impl Model {
             _ => self.parameters(),
         }
     }
-
-    /// Parameters of low-rank adapters on the query and value projections (arXiv 2106.09685).
-    ///
-    /// Where a model has no attention, or its matrices are unknown, 1 % of its parameters: above every published adapter
-    /// on those projections up to rank 64.
-    pub fn adapter_parameters(&self, rank: u32) -> u64 {
-        if let Self::Transformer(transformer) = self
-            && transformer.latent.is_none()
-        {
-            return transformer.adapter_parameters(rank);
-        }
-        match self.profile(1).adapter_parameters(rank, &[crate::profile::Place::Query, crate::profile::Place::Value]) {
-            0 => self.parameters() / 100,
-            parameters => parameters,
-        }
-    }
 }

@@ -382,11 +382,4 @@ impl Transformer {
         let attention = f64::from(self.layers) * self.attention_weights() as f64;
         (attention + dense + active + self.embedding_parameters() as f64) as u64
     }
-
-    /// Parameters of adapters of `rank` on the query and value projections: `r·(d_in + d_out)` each (arXiv 2106.09685).
-    pub fn adapter_parameters(&self, rank: u32) -> u64 {
-        let hidden = f64::from(self.hidden);
-        let widths = 2.0 * hidden + self.query_width() as f64 + self.key_width() as f64;
-        (f64::from(self.layers) * f64::from(rank) * widths) as u64
-    }
 }

@@ -136,15 +136,12 @@ pub struct Network {
     pub input: Grid,
     /// From the input to what the loss sees.
     pub layers: Vec<Layer>,
-    /// Values of lookup tables that one sample reads no matter how many (text conditioning is no part of the network).
-    #[serde(default)]
-    pub fixed_parameters: u64,
 }
 
 impl Network {
     /// A network over square images.
     pub fn of_image(channels: u32, size: u32, layers: Vec<Layer>) -> Self {
-        Self { input: Grid { channels, height: size, width: size }, layers, fixed_parameters: 0 }
+        Self { input: Grid { channels, height: size, width: size }, layers }
     }
 
     /// What one sample does to a device.

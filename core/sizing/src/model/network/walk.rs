@@ -66,28 +66,16 @@ struct Tensor {
 
 /// The profile of a network.
 pub(super) fn profile(network: &Network) -> Result<Profile, NetworkError> {
-    let mut walk = Walk { units: Vec::new(), open: Unit::new("layers", Role::Embedding), parameters: 0.0, depth: 0 };
+    let mut walk = Walk { units: Vec::new(), open: Unit::new("stem", Role::Embedding), parameters: 0.0, depth: 0 };
     let mut input = Tensor { grid: network.input, kept: false };
     walk.open.input_elements = input.grid.elements();
     check(input.grid)?;
     let output = walk.layers(&network.layers, &mut input)?;
     let loss = output.grid.elements();
     walk.open.kernels.push(Kernel { saved_elements: loss, ..Kernel::new(KernelKind::Loss, loss, 1.0) });
-    walk.close(Role::Head, "head", output);
-    let mut units = walk.units;
-    if let Some(first) = units.first_mut() {
-        first.parameters = first.parameters.saturating_add(network.fixed_parameters);
-    }
     // What stands before the first block is the stem, after the last the head.
-    let last = units.len().saturating_sub(1);
-    for (index, unit) in units.iter_mut().enumerate() {
-        unit.role = match index {
-            0 if last > 0 => Role::Embedding,
-            index if index == last => Role::Head,
-            _ => Role::Body,
-        };
-    }
-    Ok(Profile { units })
+    walk.close(Role::Head, output);
+    Ok(Profile { units: walk.units })
 }
 
 fn check(grid: Grid) -> Result<(), NetworkError> {
@@ -102,18 +90,23 @@ struct Walk {
 }
 
 impl Walk {
-    /// Ends the open unit; equal units that follow one another become one.
-    fn close(&mut self, role: Role, next: &'static str, tensor: Tensor) {
-        let mut unit = std::mem::replace(&mut self.open, Unit::new(next, role));
+    /// Ends the open unit, whose role is known by now; equal units that follow one another become one.
+    fn close(&mut self, role: Role, tensor: Tensor) {
+        let mut unit = std::mem::replace(&mut self.open, Unit::new("block", Role::Body));
         self.open.input_elements = tensor.grid.elements();
         unit.parameters = self.parameters as u64;
         self.parameters = 0.0;
         if unit.kernels.is_empty() && unit.parameters == 0 {
             return;
         }
-        let after_stem = self.units.len() > 1;
+        unit.role = role;
+        unit.name = match role {
+            Role::Embedding => "stem".into(),
+            Role::Body => "block".into(),
+            Role::Head => "head".into(),
+        };
         match self.units.last_mut() {
-            Some(last) if after_stem && (Unit { repeats: 1, ..last.clone() }) == unit => last.repeats += 1,
+            Some(last) if (Unit { repeats: 1, ..last.clone() }) == unit => last.repeats += 1,
             _ => self.units.push(unit),
         }
     }
@@ -293,9 +286,14 @@ impl Walk {
                 *input
             }
             Layer::Block(layers) => {
-                self.close(Role::Body, "block", *input);
+                // What only moves values between blocks, such as a sum of branches, belongs to the next one.
+                if self.units.is_empty() {
+                    self.close(Role::Embedding, *input);
+                } else if self.parameters > 0.0 {
+                    self.close(Role::Body, *input);
+                }
                 let end = self.layers(layers, input)?;
-                self.close(Role::Body, "layers", end);
+                self.close(Role::Body, end);
                 end
             }
         })
