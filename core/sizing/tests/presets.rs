@@ -1,8 +1,10 @@
 //! Presets against counts that others published: the exact numbers of parameters of public checkpoints, as their model
 //! cards, weight indexes or reference programs state them.
 
-use plimsoll_sizing::Model;
+mod common;
+use common::{class, job};
 use plimsoll_sizing::preset::{Domain, names, preset};
+use plimsoll_sizing::{Batch, JobSpec, Layout, Model, Shape, Sharding, estimate};
 
 const CONFIGURATIONS: &str = include_str!("../src/preset/configurations.json");
 
@@ -70,4 +72,24 @@ fn a_preset_without_an_independent_count_says_so() {
     }
     assert!(preset("llama-3-8b").expect("Llama").verified.is_some());
     assert_eq!(preset("no-such-model"), None);
+}
+
+/// On one device, on 64, and over 8 in each tensor-parallel group: every family has finite figures within bounds.
+#[test]
+fn every_preset_can_be_sized() {
+    let class = class("h100-sxm5-80gb", 8, 128);
+    for name in names() {
+        let model = preset(&name).expect(&name).model;
+        let tokens = if model.needs_sequence_length() { 512 } else { 1 };
+        let job = JobSpec { max_gpus: 1024, ..job(model, tokens, 1024) };
+        for (gpus, tensor) in [(1_u32, 1_u32), (64, 1), (64, 8)] {
+            let shape = Shape { class: class.name.clone(), pods: gpus.div_ceil(8), gpus_per_pod: gpus.min(8) };
+            let layout = Layout { sharding: Sharding::Full, tensor, ..Layout::data_parallel(gpus / tensor) };
+            let batch = Batch::cut(1024, gpus / tensor, 4).expect("1024 divides");
+            let predicted = estimate(&job, &class, &shape, &layout, &batch).predicted;
+            assert!(predicted.step_seconds.is_finite() && predicted.step_seconds > 0.0, "{name}: {predicted:?}");
+            assert!(predicted.device_memory_bytes > job.model.parameters() / u64::from(gpus), "{name}: {predicted:?}");
+            assert!((0.0..1.0).contains(&predicted.mfu) && (0.0..=1.0).contains(&predicted.sm_activity), "{name}");
+        }
+    }
 }
