@@ -24,17 +24,42 @@ fn plain(hidden: u32, layers: u32, heads: u32, names: [&'static str; 2]) -> Read
 }
 
 pub(super) fn gpt2(fields: &Fields<'_>) -> Read<Model> {
+    Ok(Model::Transformer(second(fields)?))
+}
+
+fn second(fields: &Fields<'_>) -> Read<Transformer> {
     let base = plain(
         fields.required("n_embd")?,
         fields.required("n_layer")?,
         fields.required("n_head")?,
         ["n_embd", "n_head"],
     )?;
-    Ok(Model::Transformer(Transformer {
+    Ok(Transformer {
         ffn: fields.or("n_inner", base.ffn)?,
         vocabulary: fields.required("vocab_size")?,
         tied_embeddings: fields.flag("tie_word_embeddings", true),
         learned_positions: fields.required("n_positions")?,
+        ..base
+    })
+}
+
+pub(super) fn gpt_bigcode(fields: &Fields<'_>) -> Read<Model> {
+    let base = second(fields)?;
+    let kv_heads = if fields.flag("multi_query", true) { 1 } else { base.heads };
+    Ok(Model::Transformer(Transformer { kv_heads, ..base }))
+}
+
+pub(super) fn starcoder2(fields: &Fields<'_>) -> Read<Model> {
+    let base = named(fields)?;
+    let bare = !fields.flag("use_bias", true);
+    let window = fields.optional("sliding_window")?.map(|size| Window { size, global_every: 0 });
+    Ok(Model::Transformer(Transformer {
+        kv_heads: fields.or("num_key_value_heads", base.heads)?,
+        ffn: fields.required("intermediate_size")?,
+        vocabulary: fields.required("vocab_size")?,
+        tied_embeddings: fields.flag("tie_word_embeddings", true),
+        biases: if bare { Biases::None } else { Biases::All },
+        window,
         ..base
     }))
 }

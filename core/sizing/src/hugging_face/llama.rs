@@ -2,7 +2,7 @@
 
 use super::HuggingFaceError;
 use super::fields::{Fields, divided};
-use crate::model::{Biases, Experts, Model, Transformer, Window};
+use crate::model::{Biases, Experts, Model, Norm, Transformer, Window};
 
 type Read<T> = Result<T, HuggingFaceError>;
 
@@ -35,13 +35,22 @@ fn window(fields: &Fields<'_>) -> Read<Option<Window>> {
 }
 
 pub(super) fn llama(fields: &Fields<'_>) -> Read<Model> {
+    with_biases(fields, false)
+}
+
+/// The same where embeddings are tied unless said.
+pub(super) fn llama_tied(fields: &Fields<'_>) -> Read<Model> {
+    with_biases(fields, true)
+}
+
+fn with_biases(fields: &Fields<'_>, tied_by_default: bool) -> Read<Model> {
     let biases = match (fields.flag("attention_bias", false), fields.flag("mlp_bias", false)) {
         (false, false) => Biases::None,
         (false, true) => Biases::FeedForward,
         (true, false) => Biases::Attention,
         (true, true) => Biases::All,
     };
-    Ok(Model::Transformer(Transformer { biases, ..like(fields, false)? }))
+    Ok(Model::Transformer(Transformer { biases, ..like(fields, tied_by_default)? }))
 }
 
 pub(super) fn mistral(fields: &Fields<'_>) -> Read<Model> {
@@ -50,6 +59,45 @@ pub(super) fn mistral(fields: &Fields<'_>) -> Read<Model> {
 
 pub(super) fn phi3(fields: &Fields<'_>) -> Read<Model> {
     mistral(fields)
+}
+
+/// Normalisations without parameters (arXiv 2402.00838).
+pub(super) fn olmo(fields: &Fields<'_>) -> Read<Model> {
+    Ok(Model::Transformer(Transformer { norm: Norm::Plain, ..like(fields, false)? }))
+}
+
+pub(super) fn stablelm(fields: &Fields<'_>) -> Read<Model> {
+    let biases = if fields.flag("use_qkv_bias", false) { Biases::QueryKeyValue } else { Biases::None };
+    let parallel = fields.flag("use_parallel_residual", false);
+    Ok(Model::Transformer(Transformer {
+        biases,
+        norm: Norm::Layer,
+        norms_per_layer: if parallel { 1 } else { 2 },
+        parallel_blocks: parallel,
+        ..like(fields, false)?
+    }))
+}
+
+/// Both sublayers side by side behind one LayerNorm without bias.
+pub(super) fn cohere(fields: &Fields<'_>) -> Read<Model> {
+    let biases = if fields.flag("attention_bias", false) { Biases::Attention } else { Biases::None };
+    Ok(Model::Transformer(Transformer { biases, norms_per_layer: 1, parallel_blocks: true, ..like(fields, true)? }))
+}
+
+/// Attention with a sink per head, experts with biases, every second layer with a window.
+pub(super) fn gpt_oss(fields: &Fields<'_>) -> Read<Model> {
+    let base = like(fields, false)?;
+    let experts = Experts {
+        count: fields.required("num_local_experts")?,
+        top_k: fields.required("num_experts_per_tok")?,
+        ffn: base.ffn,
+        router_bias: true,
+        bias: true,
+        ..Experts::default()
+    };
+    let window = Window { size: fields.or("sliding_window", 128)?, global_every: 2 };
+    let biases = if fields.flag("attention_bias", true) { Biases::Attention } else { Biases::None };
+    Ok(Model::Transformer(Transformer { biases, experts: Some(experts), window: Some(window), sinks: true, ..base }))
 }
 
 pub(super) fn mixtral(fields: &Fields<'_>) -> Read<Model> {

@@ -20,6 +20,9 @@ pub struct Experts {
     /// Whether the router adds a bias per expert (DeepSeek-V3).
     #[serde(default)]
     pub router_bias: bool,
+    /// Whether every matrix of an expert has a bias (gpt-oss).
+    #[serde(default)]
+    pub bias: bool,
     /// First blocks that are dense.
     #[serde(default)]
     pub first_dense: u32,
@@ -49,6 +52,7 @@ impl Default for Experts {
             shared_ffn: 0,
             shared_gate: false,
             router_bias: false,
+            bias: false,
             first_dense: 0,
             every: 1,
             capacity_factor: 1.0,
@@ -60,6 +64,12 @@ impl Experts {
     /// Blocks with experts among `layers`.
     pub(crate) fn layers(&self, layers: u32) -> u32 {
         layers.saturating_sub(self.first_dense) / self.every.max(1)
+    }
+
+    /// Parameters of one routed expert: its weights and biases.
+    fn expert_parameters(&self, hidden: f64, matrices: f64) -> f64 {
+        let biases = if self.bias { (matrices - 1.0) * f64::from(self.ffn) + hidden } else { 0.0 };
+        self.expert_weights(hidden, matrices) + biases
     }
 
     /// Weights of one routed expert: `n_m·h·f_e`.
@@ -84,12 +94,12 @@ impl Experts {
 
     /// Parameters of one block's routed experts.
     pub(crate) fn routed_parameters(&self, hidden: f64, matrices: f64) -> f64 {
-        f64::from(self.count) * self.expert_weights(hidden, matrices)
+        f64::from(self.count) * self.expert_parameters(hidden, matrices)
     }
 
     /// Parameters of the experts that a token does not pass.
     pub(crate) fn idle_parameters(&self, hidden: f64, matrices: f64) -> f64 {
-        f64::from(self.count.saturating_sub(self.top_k)) * self.expert_weights(hidden, matrices)
+        f64::from(self.count.saturating_sub(self.top_k)) * self.expert_parameters(hidden, matrices)
     }
 
     /// Weights that multiply one token: chosen experts, shared ones, router.

@@ -128,6 +128,9 @@ pub struct Transformer {
     /// Sliding window.
     #[serde(default)]
     pub window: Option<Window>,
+    /// Whether every head has a learned score that takes weight from all keys (gpt-oss).
+    #[serde(default)]
+    pub sinks: bool,
     /// Whether attention and feed-forward read the same input side by side (GPT-NeoX, PaLM, Falcon).
     #[serde(default)]
     pub parallel_blocks: bool,
@@ -186,6 +189,7 @@ impl Default for Transformer {
             positions: Positions::Rotary,
             latent: None,
             window: None,
+            sinks: false,
             parallel_blocks: false,
             experts: None,
             segments: 0,
@@ -279,6 +283,7 @@ impl Transformer {
             + f64::from(self.norms_per_layer) * self.norm_parameters()
             + qk_norm
             + latent
+            + if self.sinks { f64::from(self.heads) } else { 0.0 }
     }
 
     /// Parameters of one dense block.
