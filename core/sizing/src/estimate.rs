@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::memory::GIB;
-use crate::{Batch, ClassSpec, Flops, JobSpec, Layout, Memory, Prediction, Shape, Sharding, StepTime};
+use crate::{Batch, ClassSpec, Flops, JobSpec, Layout, Memory, Precision, Prediction, Shape, Sharding, StepTime};
 
 /// One number and where it comes from.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -50,7 +50,7 @@ pub fn estimate(job: &JobSpec, class: &ClassSpec, shape: &Shape, layout: &Layout
             device_memory_bytes: memory.total(),
             step_seconds: step.total(),
             sm_activity: step.sm_activity(),
-            mfu: mfu(job, class, shape, step.total()),
+            mfu: mfu(flops.model * f64::from(job.global_batch), job.precision, class, shape, step.total()),
         },
         derivations: Vec::new(),
     };
@@ -58,12 +58,11 @@ pub fn estimate(job: &JobSpec, class: &ClassSpec, shape: &Shape, layout: &Layout
     estimate
 }
 
-/// Model FLOPs utilization of a step against the dense peak of the class, 0 where the precision has none.
-pub(crate) fn mfu(job: &JobSpec, class: &ClassSpec, shape: &Shape, step_seconds: f64) -> f64 {
-    let model = Flops::of(job, plimsoll_menu::Recompute::None).model * f64::from(job.global_batch);
-    match class.peak.at(job.precision) {
+/// Model FLOPs utilization of a step of `step_flops` against the dense peak of the class, 0 where the precision has none.
+pub(crate) fn mfu(step_flops: f64, precision: Precision, class: &ClassSpec, shape: &Shape, step_seconds: f64) -> f64 {
+    match class.peak.at(precision) {
         Some(peak) if step_seconds.is_finite() && step_seconds > 0.0 => {
-            model / (f64::from(shape.gpus()) * peak * step_seconds)
+            step_flops / (f64::from(shape.gpus()) * peak * step_seconds)
         }
         _ => 0.0,
     }

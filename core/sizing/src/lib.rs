@@ -7,6 +7,7 @@
 //! Conventions: memory in bytes (GiB is 2^30), rates in bytes or FLOP per second, one multiply-add is 2 FLOPs, peaks are
 //! dense (no sparsity), links count one direction.
 
+mod cache;
 pub mod calibration;
 mod candidates;
 pub mod catalogue;
@@ -29,12 +30,14 @@ pub mod preset;
 pub mod profile;
 mod rank;
 mod step_time;
+mod uncorrected;
 
 pub use plimsoll_menu::{
     Batch, Candidate, ClassName, Fit, Layout, LoadLine, Menu, Offload, Prediction, Recompute, Rejection, RejectionReason,
     Schedule, Shape, Sharding,
 };
 
+pub use cache::Cache;
 pub use class::{ClassSpec, PeakFlops};
 pub use estimate::{Derivation, Estimate, estimate};
 pub use flops::Flops;

@@ -1,13 +1,12 @@
 //! Builds the menu: looks at every way to run a job, keeps what fits and ranks it.
 
-use crate::candidates::{cuts, layouts, shapes};
 use crate::estimate::mfu;
-use crate::learned::{Blame, MemoryCorrection, StepCorrection};
+use crate::learned::{Blame, Expected, MemoryCorrection, StepCorrection, StepsAt};
 use crate::memory::GIB;
 use crate::rank::rank;
+use crate::uncorrected::{OfShape, SizeModel, Uncorrected, Way};
 use crate::{
-    Batch, Candidate, ClassSpec, Current, Evidence, Fit, JobSpec, Layout, Memory, Menu, Prediction, Rejection,
-    RejectionReason, Shape,
+    Candidate, ClassSpec, Current, Evidence, Fit, JobSpec, Layout, Menu, Prediction, Rejection, RejectionReason, Shape,
 };
 
 /// Most candidates on a menu.
@@ -34,15 +33,25 @@ const WORTH_A_LAYOUT: f64 = 0.10;
 /// The result does not depend on the order of `classes`. `current` is what runs now, if anything does; with `evidence`
 /// the learned rules apply (see the crate's documentation on ranking).
 pub fn menu(job: &JobSpec, classes: &[ClassSpec], evidence: &Evidence, current: Option<&Current>) -> Menu {
-    let mut allowed: Vec<&ClassSpec> = classes.iter().filter(|class| job.allows(&class.name)).collect();
-    allowed.sort_by(|a, b| a.name.cmp(&b.name));
-    allowed.dedup_by(|a, b| a.name == b.name);
-    let steps = StepCorrection::learn(job, classes, evidence);
+    corrected(job, classes, &Uncorrected::new(job, classes), evidence, current)
+}
+
+/// The menu from what was predicted of the job on the classes.
+pub(crate) fn corrected(
+    job: &JobSpec,
+    classes: &[ClassSpec],
+    uncorrected: &Uncorrected,
+    evidence: &Evidence,
+    current: Option<&Current>,
+) -> Menu {
+    let model = &uncorrected.model;
+    let steps = StepCorrection::learn(job, classes, model, evidence);
     let look = |blame| {
         let mut looked = Menu::default();
-        for class in &allowed {
-            let memory = MemoryCorrection::learn(job, &class.name, classes, evidence, blame);
-            let at_class = Look { job, class, memory: &memory, steps: &steps, current }.at_class();
+        for of_class in &uncorrected.classes {
+            let memory = MemoryCorrection::learn(model, &of_class.class.name, classes, evidence, blame);
+            let look = Look { job, class: &of_class.class, model, memory: &memory, steps: &steps, current };
+            let at_class = look.at_class(&of_class.shapes);
             looked.candidates.extend(at_class.candidates);
             looked.rejected.extend(at_class.rejected);
         }
@@ -56,6 +65,7 @@ pub fn menu(job: &JobSpec, classes: &[ClassSpec], evidence: &Evidence, current: 
     if candidates.iter().any(|candidate| candidate.fit == Fit::Fits) {
         candidates.retain(|candidate| candidate.fit == Fit::Fits);
     }
+    let allowed: Vec<&ClassSpec> = uncorrected.classes.iter().map(|of_class| &of_class.class).collect();
     let ranked = rank(job, &allowed, &steps, current, candidates);
     rejected.extend(ranked.rejected);
     rejected.sort_by(|a, b| (&a.class, a.reason, a.gpus).cmp(&(&b.class, b.reason, b.gpus)));
@@ -73,157 +83,178 @@ pub fn menu(job: &JobSpec, classes: &[ClassSpec], evidence: &Evidence, current: 
 struct Look<'a> {
     job: &'a JobSpec,
     class: &'a ClassSpec,
+    model: &'a SizeModel,
     memory: &'a MemoryCorrection,
     steps: &'a StepCorrection<'a>,
     current: Option<&'a Current>,
 }
 
-/// The verdict on one size.
-enum Verdict {
-    Offer(Box<Candidate>),
-    TooLarge { bytes: u64, layout: Layout, micro: u32 },
-    RanOut { micro: u32, ran: u32 },
+/// A way that fits, corrected.
+#[derive(Clone, Copy)]
+struct Offer<'a> {
+    way: &'a Way,
+    bytes: u64,
+    fit: Fit,
+    expected: Expected,
 }
 
-impl Look<'_> {
-    fn at_class(&self) -> Menu {
+/// The verdict on one size.
+enum Verdict<'a> {
+    Offer(Offer<'a>),
+    TooLarge { bytes: u64 },
+    RanOut { ran: u32 },
+}
+
+impl<'a> Look<'a> {
+    fn at_class(&self, shapes: &'a [OfShape]) -> Menu {
         let Self { job, class, .. } = self;
         let mut menu = Menu::default();
         let mut reject = Rejections::new(class);
         if class.peak.at(job.precision).is_none() {
-            reject.note(0, RejectionReason::Precision, format!("{} cannot compute {:?}", class.name, job.precision));
+            let message = || format!("{} cannot compute {:?}", class.name, job.precision);
+            reject.note(0, RejectionReason::Precision, message);
             return reject.into_menu(menu);
         }
-        let shapes = shapes(job, class);
         if shapes.is_empty() {
-            let message = format!(
-                "no count from {} to {} can be laid out on {} nodes of {} GPUs",
-                job.min_gpus, job.max_gpus, class.nodes, class.gpus_per_node
-            );
+            let message = || {
+                format!(
+                    "no count from {} to {} can be laid out on {} nodes of {} GPUs",
+                    job.min_gpus, job.max_gpus, class.nodes, class.gpus_per_node
+                )
+            };
             reject.note(job.min_gpus, RejectionReason::OutsideLimits, message);
         }
-        for shape in shapes {
-            menu.candidates.extend(self.at_shape(&shape, &mut reject));
-        }
+        // The largest first: of each reason the rejection with the most devices is kept.
+        let mut at_shapes: Vec<Vec<Candidate>> =
+            shapes.iter().rev().map(|of_shape| self.at_shape(of_shape, &mut reject)).collect();
+        at_shapes.reverse();
+        menu.candidates = at_shapes.into_iter().flatten().collect();
         reject.into_menu(menu)
     }
 
     /// The one or two best ways to run on a shape: the shortest step, and one that takes clearly less memory.
-    fn at_shape(&self, shape: &Shape, reject: &mut Rejections) -> Vec<Candidate> {
-        let layouts = layouts(self.job, shape);
-        if layouts.is_empty() {
-            let message = format!("{} GPUs do not divide into the declared parallel degrees", shape.gpus());
+    fn at_shape(&self, of_shape: &'a OfShape, reject: &mut Rejections) -> Vec<Candidate> {
+        let OfShape { shape, layouts, ways } = of_shape;
+        let Some(first) = layouts.first() else {
+            let message = || format!("{} GPUs do not divide into the declared parallel degrees", shape.gpus());
             reject.note(shape.gpus(), RejectionReason::OutsideLimits, message);
             return Vec::new();
-        }
-        let mut offers = Vec::new();
-        let mut smallest: Option<(u64, Layout, u32)> = None;
+        };
+        let steps = self.steps.at(self.class, shape);
+        let mut offers: Vec<Offer<'_>> = Vec::new();
+        let mut smallest: Option<(u64, &Way)> = None;
         let mut ran_out: Option<(u32, u32)> = None;
-        let mut divided = false;
-        for layout in &layouts {
-            for batch in cuts(self.job, layout.data) {
-                divided = true;
-                match self.at_cut(shape, layout, &batch) {
-                    Verdict::Offer(candidate) => offers.push(*candidate),
-                    Verdict::TooLarge { bytes, layout, micro } => {
-                        if smallest.is_none_or(|(least, ..)| bytes < least) {
-                            smallest = Some((bytes, layout, micro));
-                        }
+        for way in ways {
+            let micro = way.batch.micro;
+            match self.at_cut(shape, way, &steps) {
+                Verdict::Offer(offer) => offers.push(offer),
+                Verdict::TooLarge { bytes } => {
+                    if smallest.is_none_or(|(least, _)| bytes < least) {
+                        smallest = Some((bytes, way));
                     }
-                    Verdict::RanOut { micro, ran } => {
-                        if ran_out.is_none_or(|(least, _)| micro < least) {
-                            ran_out = Some((micro, ran));
-                        }
+                }
+                Verdict::RanOut { ran } => {
+                    if ran_out.is_none_or(|(least, _)| micro < least) {
+                        ran_out = Some((micro, ran));
                     }
                 }
             }
         }
         if let Some((micro, ran)) = ran_out {
-            let message = format!(
-                "micro-batch {micro} on {} GPUs is not tried: micro-batch {ran} ran out of device memory before",
-                shape.gpus()
-            );
+            let message = || {
+                format!(
+                    "micro-batch {micro} on {} GPUs is not tried: micro-batch {ran} ran out of device memory before",
+                    shape.gpus()
+                )
+            };
             reject.note(shape.gpus(), RejectionReason::RanOutOfMemory, message);
         }
-        if !divided {
-            let message = format!(
-                "a global batch of {} does not divide over {} ranks{}",
-                self.job.global_batch,
-                layouts[0].data,
-                self.as_declared()
-            );
+        if ways.is_empty() {
+            let message = || {
+                format!(
+                    "a global batch of {} does not divide over {} ranks{}",
+                    self.job.global_batch,
+                    first.data,
+                    self.as_declared()
+                )
+            };
             reject.note(shape.gpus(), RejectionReason::BatchDoesNotDivide, message);
         } else if offers.is_empty()
-            && let Some((bytes, layout, micro)) = smallest
+            && let Some((bytes, way)) = smallest
         {
-            reject.note(shape.gpus(), RejectionReason::DeviceMemory, self.too_large(shape, &layout, micro, bytes));
+            let message = || self.too_large(shape, &way.layout, way.batch.micro, bytes);
+            reject.note(shape.gpus(), RejectionReason::DeviceMemory, message);
         }
         self.best(shape, offers)
     }
 
-    fn at_cut(&self, shape: &Shape, layout: &Layout, batch: &Batch) -> Verdict {
-        let Self { job, class, memory, steps, .. } = self;
-        let needed = Memory::of(job, layout, batch.micro);
-        if let Some(ran) = memory.forbids(layout, batch.micro, &needed) {
-            return Verdict::RanOut { micro: batch.micro, ran };
+    fn at_cut(&self, shape: &Shape, way: &'a Way, steps: &StepsAt<'_>) -> Verdict<'a> {
+        let Self { job, class, model, memory, .. } = self;
+        let Way { layout, batch, memory: needed, .. } = way;
+        if let Some(ran) = memory.forbids(layout, batch.micro, needed) {
+            return Verdict::RanOut { ran };
         }
-        let bytes = memory.apply(layout, batch.micro, &needed);
+        let bytes = memory.apply(layout, batch.micro, needed);
         let fit = if bytes <= class.memory_line_bytes() {
             Fit::Fits
         } else if bytes as f64 <= class.memory_bytes as f64 * TIGHT {
             Fit::Tight
         } else {
-            return Verdict::TooLarge { bytes, layout: *layout, micro: batch.micro };
+            return Verdict::TooLarge { bytes };
         };
-        let expected = steps.expect(class, shape, layout, batch);
-        Verdict::Offer(Box::new(Candidate {
-            shape: shape.clone(),
-            layout: *layout,
-            batch: *batch,
-            predicted: Prediction {
-                device_memory_bytes: bytes,
-                step_seconds: expected.step_seconds,
-                sm_activity: expected.sm_activity,
-                mfu: mfu(job, class, shape, expected.step_seconds),
-            },
-            fit,
-            in_band: expected.sm_activity >= class.line.low_activity,
-        }))
+        let expected = steps.expect(layout, batch, || *way.step(job, class, shape, model));
+        Verdict::Offer(Offer { way, bytes, fit, expected })
     }
 
-    fn best(&self, shape: &Shape, mut offers: Vec<Candidate>) -> Vec<Candidate> {
+    fn best(&self, shape: &Shape, mut offers: Vec<Offer<'a>>) -> Vec<Candidate> {
         if offers.iter().any(|offer| offer.fit == Fit::Fits) {
             offers.retain(|offer| offer.fit == Fit::Fits);
         }
-        let seconds = |offer: &Candidate| offer.predicted.step_seconds;
+        let seconds = |offer: &Offer<'_>| offer.expected.step_seconds;
         let running = self.running(shape, &offers);
-        let better: Vec<&Candidate> = offers.iter().filter(|offer| self.is_better(offer, running)).collect();
-        let shortest = better.iter().map(|offer| seconds(offer)).fold(f64::INFINITY, f64::min);
-        let simplest =
-            better.into_iter().filter(|offer| seconds(offer) <= shortest * (1.0 + SAME_STEP)).min_by_key(|offer| {
-                (offer.layout.recompute, offer.layout.tensor, offer.layout.sharding, offer.batch.micro)
-            });
+        let better = || offers.iter().filter(|offer| self.is_better(offer, running));
+        let shortest = better().map(seconds).fold(f64::INFINITY, f64::min);
+        let simplest = better().filter(|offer| seconds(offer) <= shortest * (1.0 + SAME_STEP)).min_by_key(|offer| {
+            let Layout { recompute, tensor, sharding, .. } = offer.way.layout;
+            (recompute, tensor, sharding, offer.way.batch.micro)
+        });
         let Some(first) = simplest.or(running) else { return Vec::new() };
         let spare = offers
             .iter()
-            .filter(|offer| {
-                offer.predicted.device_memory_bytes as f64 <= 0.8 * first.predicted.device_memory_bytes as f64
-            })
+            .filter(|offer| offer.bytes as f64 <= 0.8 * first.bytes as f64)
             .min_by(|a, b| seconds(a).total_cmp(&seconds(b)));
-        [Some(first), spare].into_iter().flatten().cloned().collect()
+        [Some(first), spare].into_iter().flatten().map(|offer| self.candidate(shape, offer)).collect()
+    }
+
+    fn candidate(&self, shape: &Shape, offer: &Offer<'_>) -> Candidate {
+        let Expected { step_seconds, sm_activity } = offer.expected;
+        Candidate {
+            shape: shape.clone(),
+            layout: offer.way.layout,
+            batch: offer.way.batch,
+            predicted: Prediction {
+                device_memory_bytes: offer.bytes,
+                step_seconds,
+                sm_activity,
+                mfu: mfu(self.model.step_flops, self.job.precision, self.class, shape, step_seconds),
+            },
+            fit: offer.fit,
+            in_band: sm_activity >= self.class.line.low_activity,
+        }
     }
 
     /// What runs now, when it is on this shape and still among the offers.
-    fn running<'o>(&self, shape: &Shape, offers: &'o [Candidate]) -> Option<&'o Candidate> {
+    fn running<'o>(&self, shape: &Shape, offers: &'o [Offer<'a>]) -> Option<&'o Offer<'a>> {
         let current = self.current.filter(|current| current.shape == *shape)?;
-        offers.iter().find(|offer| offer.layout == current.layout && offer.batch == current.batch)
+        offers.iter().find(|offer| offer.way.layout == current.layout && offer.way.batch == current.batch)
     }
 
     /// Whether an offer gains enough over what runs; anything does when nothing runs here.
-    fn is_better(&self, offer: &Candidate, running: Option<&Candidate>) -> bool {
+    fn is_better(&self, offer: &Offer<'_>, running: Option<&Offer<'_>>) -> bool {
         running.is_none_or(|running| {
-            let worth = if offer.layout == running.layout { WORTH_A_CUT } else { WORTH_A_LAYOUT };
-            offer.predicted.step_seconds <= running.predicted.step_seconds * (1.0 - worth)
+            let same = offer.way.layout == running.way.layout;
+            let worth = if same { WORTH_A_CUT } else { WORTH_A_LAYOUT };
+            offer.expected.step_seconds <= running.expected.step_seconds * (1.0 - worth)
         })
     }
 
@@ -249,7 +280,8 @@ impl Look<'_> {
     }
 }
 
-/// The rejections of one class: of each reason the one with the most devices, since it was the nearest.
+/// The rejections of one class: of each reason the one with the most devices, since it was the nearest. Shapes come with
+/// the most devices first.
 struct Rejections<'a> {
     class: &'a ClassSpec,
     noted: Vec<Rejection>,
@@ -260,10 +292,9 @@ impl<'a> Rejections<'a> {
         Self { class, noted: Vec::new() }
     }
 
-    fn note(&mut self, gpus: u32, reason: RejectionReason, message: String) {
-        self.noted.retain(|known| known.reason != reason || known.gpus > gpus);
+    fn note(&mut self, gpus: u32, reason: RejectionReason, message: impl FnOnce() -> String) {
         if !self.noted.iter().any(|known| known.reason == reason) {
-            self.noted.push(Rejection { class: self.class.name.clone(), gpus, reason, message });
+            self.noted.push(Rejection { class: self.class.name.clone(), gpus, reason, message: message() });
         }
     }
 

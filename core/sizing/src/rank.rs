@@ -133,16 +133,29 @@ fn keep_current_first(candidates: &mut [Candidate], current: Option<&Current>) {
 }
 
 /// Orders shapes by their first candidate; the others of a shape stay behind it, in their order.
-fn by_first_of_shape(candidates: Vec<Candidate>, order: fn(&Candidate, &Candidate) -> Ordering) -> Vec<Candidate> {
-    let mut groups: Vec<Vec<Candidate>> = Vec::new();
-    for candidate in candidates {
-        match groups.last_mut() {
-            Some(group) if group[0].shape == candidate.shape => group.push(candidate),
-            _ => groups.push(vec![candidate]),
-        }
+fn by_first_of_shape(candidates: Vec<Candidate>, order: fn(&Merit<'_>, &Merit<'_>) -> Ordering) -> Vec<Candidate> {
+    let groups: Vec<&[Candidate]> = candidates.chunk_by(|a, b| a.shape == b.shape).collect();
+    let mut merits: Vec<(Merit<'_>, usize)> =
+        groups.iter().enumerate().filter_map(|(at, group)| Some((Merit::of(group.first()?), at))).collect();
+    merits.sort_by(|a, b| order(&a.0, &b.0));
+    let sizes: Vec<usize> = groups.iter().map(|group| group.len()).collect();
+    let order: Vec<usize> = merits.iter().map(|(_, at)| *at).collect();
+    let mut rest = candidates.into_iter();
+    let mut owned: Vec<Vec<Candidate>> = sizes.iter().map(|size| rest.by_ref().take(*size).collect()).collect();
+    order.into_iter().flat_map(|at| std::mem::take(&mut owned[at])).collect()
+}
+
+/// A candidate with its rounded step, so that sorting takes each logarithm once.
+struct Merit<'a> {
+    candidate: &'a Candidate,
+    bucket: i64,
+}
+
+impl<'a> Merit<'a> {
+    fn of(candidate: &'a Candidate) -> Self {
+        let bucket = (seconds(candidate).max(f64::MIN_POSITIVE).ln() / SAME_STEP).round() as i64;
+        Self { candidate, bucket }
     }
-    groups.sort_by(|a, b| order(&a[0], &b[0]));
-    groups.into_iter().flatten().collect()
 }
 
 fn seconds(candidate: &Candidate) -> f64 {
@@ -150,22 +163,26 @@ fn seconds(candidate: &Candidate) -> f64 {
 }
 
 /// Rule 5 and the ties.
-fn by_merit(a: &Candidate, b: &Candidate) -> Ordering {
-    let bucket = |candidate: &Candidate| (seconds(candidate).max(f64::MIN_POSITIVE).ln() / SAME_STEP).round() as i64;
-    b.in_band
-        .cmp(&a.in_band)
+fn by_merit(a: &Merit<'_>, b: &Merit<'_>) -> Ordering {
+    let (one, two) = (a.candidate, b.candidate);
+    two.in_band
+        .cmp(&one.in_band)
         .then_with(|| {
-            if a.in_band {
-                bucket(a).cmp(&bucket(b)).then(a.shape.gpus().cmp(&b.shape.gpus()))
+            if one.in_band {
+                a.bucket.cmp(&b.bucket).then(one.shape.gpus().cmp(&two.shape.gpus()))
             } else {
-                b.predicted.sm_activity.total_cmp(&a.predicted.sm_activity).then(bucket(a).cmp(&bucket(b)))
+                two.predicted.sm_activity.total_cmp(&one.predicted.sm_activity).then(a.bucket.cmp(&b.bucket))
             }
         })
         .then_with(|| by_seconds(a, b))
 }
 
 /// The shortest step, then class, shape, layout and batch.
-fn by_seconds(a: &Candidate, b: &Candidate) -> Ordering {
-    let ties = |c: &Candidate| (c.shape.clone(), c.layout, c.batch);
-    seconds(a).total_cmp(&seconds(b)).then_with(|| ties(a).cmp(&ties(b)))
+fn by_seconds(a: &Merit<'_>, b: &Merit<'_>) -> Ordering {
+    let ties = |candidate: &'_ Candidate| (candidate.layout, candidate.batch);
+    let (one, two) = (a.candidate, b.candidate);
+    seconds(one)
+        .total_cmp(&seconds(two))
+        .then_with(|| one.shape.cmp(&two.shape))
+        .then_with(|| ties(one).cmp(&ties(two)))
 }

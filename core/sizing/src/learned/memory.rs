@@ -2,7 +2,8 @@
 
 use super::tail::conditional_quantile;
 use super::{Evidence, MemoryEvidence, MemoryKind};
-use crate::{ClassName, ClassSpec, JobSpec, Layout, Memory, Sharding};
+use crate::uncorrected::SizeModel;
+use crate::{ClassName, ClassSpec, Layout, Memory, Sharding};
 
 /// Spread of the logarithm of true over predicted memory before anything ran. Published peaks (litgpt's resource tables)
 /// lie within 10 % of the formula, but programs with hidden copies, eager attention or unpadded batches have tails past
@@ -69,7 +70,7 @@ impl MemoryCorrection {
     /// that it is at least what the device held, or what the program held and asked for where it said so and that is
     /// more. Running out on one class forbids sizes on that class alone.
     pub(crate) fn learn(
-        job: &JobSpec,
+        model: &SizeModel,
         class: &ClassName,
         classes: &[ClassSpec],
         evidence: &Evidence,
@@ -84,8 +85,8 @@ impl MemoryCorrection {
         if let Some(newest) = newest {
             let partner = all[..newest].iter().rev().find(|known| relevant(known) && pairs(known, &all[newest]));
             (correction.fixed, correction.growing) = partner
-                .and_then(|partner| affine(job, partner, &all[newest]))
-                .unwrap_or_else(|| single(job, &all[newest]));
+                .and_then(|partner| affine(model, partner, &all[newest]))
+                .unwrap_or_else(|| single(model, &all[newest]));
         }
         let bound = all
             .iter()
@@ -94,7 +95,7 @@ impl MemoryCorrection {
             .filter_map(|(_, known)| {
                 let MemoryKind::RanOut { bytes } = known.kind else { return None };
                 let held = classes.iter().find(|c| c.name == known.class)?.memory_bytes as f64;
-                let memory = Memory::of(job, &known.layout, known.micro_batch);
+                let memory = model.memory(&known.layout, known.micro_batch);
                 let fixed = correction.fixed * memory.fixed();
                 let growing = correction.growing * memory.growing();
                 let (blamed, trusted) = match blame {
@@ -128,7 +129,7 @@ impl MemoryCorrection {
             .map(|(at, known)| RanOut {
                 layout: known.layout,
                 micro_batch: known.micro_batch,
-                predicted: Memory::of(job, &known.layout, known.micro_batch).total(),
+                predicted: model.memory(&known.layout, known.micro_batch).total(),
                 fresh: newest_own.is_none_or(|newest| at > newest),
             })
             .collect();
@@ -180,8 +181,8 @@ fn pairs(a: &MemoryEvidence, b: &MemoryEvidence) -> bool {
 }
 
 /// Both factors from two micro-batches; `None` when they make no sense together.
-fn affine(job: &JobSpec, a: &MemoryEvidence, b: &MemoryEvidence) -> Option<(f64, f64)> {
-    let (one, two) = (Memory::of(job, &a.layout, a.micro_batch), Memory::of(job, &b.layout, b.micro_batch));
+fn affine(model: &SizeModel, a: &MemoryEvidence, b: &MemoryEvidence) -> Option<(f64, f64)> {
+    let (one, two) = (model.memory(&a.layout, a.micro_batch), model.memory(&b.layout, b.micro_batch));
     let growing = (peak(b)? as f64 - peak(a)? as f64) / (two.growing() - one.growing());
     let fixed = (peak(b)? as f64 - growing * two.growing()) / two.fixed();
     let plausible = |factor: f64| (MEASURED_BOUNDS.0..=MEASURED_BOUNDS.1).contains(&factor);
@@ -192,8 +193,8 @@ fn affine(job: &JobSpec, a: &MemoryEvidence, b: &MemoryEvidence) -> Option<(f64,
 ///
 /// A surplus is blamed on activations where they are a fair share, a saving is spread over everything: of the two
 /// readings always the one that promises less room for a larger micro-batch.
-fn single(job: &JobSpec, known: &MemoryEvidence) -> (f64, f64) {
-    let memory = Memory::of(job, &known.layout, known.micro_batch);
+fn single(model: &SizeModel, known: &MemoryEvidence) -> (f64, f64) {
+    let memory = model.memory(&known.layout, known.micro_batch);
     let rest = peak(known).unwrap_or_default() as f64;
     let (fixed, growing) = (memory.fixed(), memory.growing());
     let uniform = (rest / (fixed + growing)).clamp(BOUNDS.0, BOUNDS.1);

@@ -5,7 +5,11 @@
 //! number and size of micro-batches, and the rest (data loading, logging, stragglers) stays as it is. Where the model
 //! claims more stall than was seen, the claim is scaled down to what was seen.
 
+use std::cell::OnceCell;
+
 use super::{Evidence, StepEvidence};
+use crate::step_time::Run;
+use crate::uncorrected::SizeModel;
 use crate::{Batch, ClassSpec, JobSpec, Layout, Shape, StepTime};
 
 /// A step as expected after correction.
@@ -17,28 +21,61 @@ pub(crate) struct Expected {
 
 /// What the evidence says about the steps of a job.
 pub(crate) struct StepCorrection<'a> {
+    /// Oldest first.
+    known: Vec<Known<'a>>,
+}
+
+/// One observation, with what is worked out of it once it is asked for.
+struct Known<'a> {
+    seen: &'a StepEvidence,
+    /// Its class, where the cluster has it.
+    class: Option<&'a ClassSpec>,
     job: &'a JobSpec,
-    classes: &'a [ClassSpec],
-    evidence: Vec<&'a StepEvidence>,
+    model: &'a SizeModel,
+    prior: OnceCell<StepTime>,
+    /// Busy seconds per sample that do not depend on the micro-batch, and those that shrink with it.
+    efficiency: OnceCell<Option<(f64, f64)>>,
+}
+
+/// The same where it bears on one shape.
+pub(crate) struct StepsAt<'a> {
+    correction: &'a StepCorrection<'a>,
+    /// Seen on the very shape, newest first.
+    here: Vec<&'a Known<'a>>,
+    /// To start from: of the same class before any other and of the nearest count, newest first.
+    nearest: Vec<&'a Known<'a>>,
 }
 
 impl<'a> StepCorrection<'a> {
     /// Takes the observations that have the job's global batch; those of another one are about another job.
-    pub(crate) fn learn(job: &'a JobSpec, classes: &'a [ClassSpec], evidence: &'a Evidence) -> Self {
-        let evidence = evidence.steps.iter().filter(|known| known.batch.global == job.global_batch).collect();
-        Self { job, classes, evidence }
+    pub(crate) fn learn(
+        job: &'a JobSpec,
+        classes: &'a [ClassSpec],
+        model: &'a SizeModel,
+        evidence: &'a Evidence,
+    ) -> Self {
+        let known = evidence.steps.iter().filter(|seen| seen.batch.global == job.global_batch).map(|seen| Known {
+            seen,
+            class: classes.iter().find(|class| class.name == seen.class),
+            job,
+            model,
+            prior: OnceCell::new(),
+            efficiency: OnceCell::new(),
+        });
+        Self { known: known.collect() }
     }
 
     /// The fastest step observed at any size, in seconds: what smaller sizes are compared with. It never creeps: a
     /// slower step after a shrink does not replace it.
     pub(crate) fn reference_seconds(&self) -> Option<f64> {
-        self.evidence.iter().map(|known| known.step_seconds).min_by(f64::total_cmp)
+        self.known.iter().map(|known| known.seen.step_seconds).min_by(f64::total_cmp)
     }
 
     /// The observation that speaks for what runs now, or ran last: of the same configuration, else of the same devices,
     /// else the newest of the class, else the newest.
     pub(crate) fn latest(&self, current: Option<&crate::Current>) -> Option<&'a StepEvidence> {
-        let newest = |test: &dyn Fn(&StepEvidence) -> bool| self.evidence.iter().rev().copied().find(|k| test(k));
+        let newest =
+            |test: &dyn Fn(&StepEvidence) -> bool| self.known.iter().rev().map(|known| known.seen).find(|k| test(k));
         let Some(current) = current else { return newest(&|_| true) };
         newest(&|k| k.shape == current.shape && k.layout == current.layout && k.batch == current.batch)
             .or_else(|| newest(&|k| k.shape == current.shape))
@@ -46,90 +83,111 @@ impl<'a> StepCorrection<'a> {
             .or_else(|| newest(&|_| true))
     }
 
-    /// The step of one way to run the job: as observed, else carried over from the nearest observation, else the prior.
-    pub(crate) fn expect(&self, class: &ClassSpec, shape: &Shape, layout: &Layout, batch: &Batch) -> Expected {
-        let prior = StepTime::of(self.job, class, shape, layout, batch);
-        if let Some(seen) = self.exact(shape, layout, batch) {
-            return Expected { step_seconds: seen.step_seconds, sm_activity: seen.sm_activity.clamp(0.0, 1.0) };
+    /// What bears on one shape of a class.
+    pub(crate) fn at(&'a self, class: &ClassSpec, shape: &Shape) -> StepsAt<'a> {
+        let newest_first = || self.known.iter().rev();
+        let rank =
+            |known: &Known<'_>| (known.seen.class != class.name, distance(known.seen.shape.gpus(), shape.gpus()));
+        let usable = || newest_first().filter(|known| known.class.is_some());
+        let best = usable().map(rank).min_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        StepsAt {
+            correction: self,
+            here: newest_first().filter(|known| known.seen.shape == *shape).collect(),
+            nearest: usable().filter(|known| Some(rank(known)) == best).collect(),
         }
-        if let Some(expected) = self.between_cuts(shape, layout, batch) {
-            return expected;
-        }
-        let Some((seen, seen_class)) = self.nearest(shape, batch) else {
-            return Expected { step_seconds: prior.total(), sm_activity: prior.sm_activity() };
-        };
-        let seen_prior = StepTime::of(self.job, seen_class, &seen.shape, &seen.layout, &seen.batch);
-        if !seen_prior.total().is_finite() || !prior.total().is_finite() {
-            return Expected { step_seconds: prior.total(), sm_activity: prior.sm_activity() };
-        }
-        carry(seen, &seen_prior, &prior, self.micro_batch_efficiency(seen, batch.micro))
+    }
+}
+
+/// How far apart two counts are: the absolute logarithm of their ratio.
+fn distance(a: u32, b: u32) -> f64 {
+    (f64::from(a.max(1)) / f64::from(b.max(1))).ln().abs()
+}
+
+impl Known<'_> {
+    /// What the size model says of it.
+    fn prior(&self) -> Option<&StepTime> {
+        let StepEvidence { shape, layout, batch, .. } = self.seen;
+        let class = self.class?;
+        Some(self.prior.get_or_init(|| self.model.step(Run { job: self.job, class, shape, layout, batch })))
     }
 
-    fn exact(&self, shape: &Shape, layout: &Layout, batch: &Batch) -> Option<&'a StepEvidence> {
-        let same = |known: &&StepEvidence| known.shape == *shape && known.layout == *layout && known.batch == *batch;
-        self.evidence.iter().rev().copied().find(same)
-    }
-
-    /// Another cut of the batch on devices where two cuts were seen: a step is `per_step + per_micro_batch × accumulation`,
-    /// since every cut computes the same samples and differs in how often the fixed cost of a micro-batch is paid.
-    fn between_cuts(&self, shape: &Shape, layout: &Layout, batch: &Batch) -> Option<Expected> {
-        let mut seen = self.evidence.iter().rev().filter(|known| known.shape == *shape && known.layout == *layout);
-        let newest = seen.next()?;
-        let other = seen.find(|known| known.batch.accumulation != newest.batch.accumulation)?;
-        let times = |known: &StepEvidence| f64::from(known.batch.accumulation);
-        let per_micro_batch = (newest.step_seconds - other.step_seconds) / (times(newest) - times(other));
-        let per_step = newest.step_seconds - per_micro_batch * times(newest);
-        if per_micro_batch <= 0.0 || per_step <= 0.0 {
-            return None;
-        }
-        let busy_seen = newest.step_seconds * newest.sm_activity.clamp(0.01, 1.0);
-        let busy = busy_seen * self.micro_batch_efficiency(newest, batch.micro);
-        let step_seconds = (per_step + per_micro_batch * f64::from(batch.accumulation)).max(busy);
-        Some(Expected { step_seconds, sm_activity: (busy / step_seconds).clamp(0.0, 1.0) })
-    }
-
-    /// The observation to start from: of the same class before any other, the nearest count, the nearest micro-batch,
-    /// the newest.
-    fn nearest(&self, shape: &Shape, batch: &Batch) -> Option<(&'a StepEvidence, &'a ClassSpec)> {
-        let distance = |a: u32, b: u32| (f64::from(a.max(1)) / f64::from(b.max(1))).ln().abs();
-        self.evidence
-            .iter()
-            .rev()
-            .copied()
-            .filter_map(|known| Some((known, self.classes.iter().find(|class| class.name == known.class)?)))
-            .min_by(|(a, _), (b, _)| {
-                (a.class != shape.class)
-                    .cmp(&(b.class != shape.class))
-                    .then_with(|| {
-                        distance(a.shape.gpus(), shape.gpus()).total_cmp(&distance(b.shape.gpus(), shape.gpus()))
-                    })
-                    .then_with(|| distance(a.batch.micro, batch.micro).total_cmp(&distance(b.batch.micro, batch.micro)))
-            })
+    fn busy_per_sample(&self) -> f64 {
+        let samples = f64::from(self.seen.batch.micro) * f64::from(self.seen.batch.accumulation);
+        self.seen.step_seconds * self.seen.sm_activity / samples
     }
 
     /// Busy time per sample at another micro-batch over that at the observed one.
     ///
     /// With two micro-batches observed on a class, busy time per sample is fitted as `c·(1 + b_half/b)`; with one it is
     /// taken as constant.
-    fn micro_batch_efficiency(&self, seen: &StepEvidence, micro: u32) -> f64 {
-        let per_sample = |known: &StepEvidence| {
-            let samples = f64::from(known.batch.micro) * f64::from(known.batch.accumulation);
-            known.step_seconds * known.sm_activity / samples
-        };
-        let other = self.evidence.iter().rev().find(|known| {
-            known.class == seen.class
-                && known.layout.recompute == seen.layout.recompute
-                && known.layout.tensor == seen.layout.tensor
-                && known.batch.micro != seen.batch.micro
+    fn efficiency(&self, all: &StepCorrection<'_>, micro: u32) -> f64 {
+        let fitted = self.efficiency.get_or_init(|| {
+            let other = all.known.iter().rev().find(|known| {
+                known.seen.class == self.seen.class
+                    && known.seen.layout.recompute == self.seen.layout.recompute
+                    && known.seen.layout.tensor == self.seen.layout.tensor
+                    && known.seen.batch.micro != self.seen.batch.micro
+            })?;
+            let (here, there) = (inverse(self.seen.batch.micro), inverse(other.seen.batch.micro));
+            let slope = (self.busy_per_sample() - other.busy_per_sample()) / (here - there);
+            let constant = self.busy_per_sample() - slope * here;
+            (slope > 0.0 && constant > 0.0).then_some((constant, slope))
         });
-        let Some(other) = other else { return 1.0 };
-        let inverse = |micro: u32| 1.0 / f64::from(micro);
-        let slope = (per_sample(seen) - per_sample(other)) / (inverse(seen.batch.micro) - inverse(other.batch.micro));
-        let constant = per_sample(seen) - slope * inverse(seen.batch.micro);
-        if slope <= 0.0 || constant <= 0.0 {
-            return 1.0;
+        fitted.map_or(1.0, |(constant, slope)| (constant + slope * inverse(micro)) / self.busy_per_sample())
+    }
+}
+
+fn inverse(micro: u32) -> f64 {
+    1.0 / f64::from(micro)
+}
+
+impl StepsAt<'_> {
+    /// The step of one way to run the job: as observed, else carried over from the nearest observation, else the prior,
+    /// which is not computed where an observation speaks for itself.
+    pub(crate) fn expect(&self, layout: &Layout, batch: &Batch, prior: impl FnOnce() -> StepTime) -> Expected {
+        if let Some(seen) = self.exact(layout, batch) {
+            return Expected { step_seconds: seen.step_seconds, sm_activity: seen.sm_activity.clamp(0.0, 1.0) };
         }
-        (constant + slope * inverse(micro)) / per_sample(seen)
+        if let Some(expected) = self.between_cuts(layout, batch) {
+            return expected;
+        }
+        let prior = prior();
+        let nearest = self.nearest(batch).and_then(|known| Some((known, known.prior()?)));
+        match nearest {
+            Some((known, seen_prior)) if seen_prior.total().is_finite() && prior.total().is_finite() => {
+                carry(known.seen, seen_prior, &prior, known.efficiency(self.correction, batch.micro))
+            }
+            _ => Expected { step_seconds: prior.total(), sm_activity: prior.sm_activity() },
+        }
+    }
+
+    fn exact(&self, layout: &Layout, batch: &Batch) -> Option<&StepEvidence> {
+        let same = |seen: &&StepEvidence| seen.layout == *layout && seen.batch == *batch;
+        self.here.iter().map(|known| known.seen).find(same)
+    }
+
+    /// Another cut of the batch on devices where two cuts were seen: a step is `per_step + per_micro_batch × accumulation`,
+    /// since every cut computes the same samples and differs in how often the fixed cost of a micro-batch is paid.
+    fn between_cuts(&self, layout: &Layout, batch: &Batch) -> Option<Expected> {
+        let mut seen = self.here.iter().filter(|known| known.seen.layout == *layout);
+        let newest = seen.next()?;
+        let other = seen.find(|known| known.seen.batch.accumulation != newest.seen.batch.accumulation)?;
+        let times = |known: &Known<'_>| f64::from(known.seen.batch.accumulation);
+        let per_micro_batch = (newest.seen.step_seconds - other.seen.step_seconds) / (times(newest) - times(other));
+        let per_step = newest.seen.step_seconds - per_micro_batch * times(newest);
+        if per_micro_batch <= 0.0 || per_step <= 0.0 {
+            return None;
+        }
+        let busy_seen = newest.seen.step_seconds * newest.seen.sm_activity.clamp(0.01, 1.0);
+        let busy = busy_seen * newest.efficiency(self.correction, batch.micro);
+        let step_seconds = (per_step + per_micro_batch * f64::from(batch.accumulation)).max(busy);
+        Some(Expected { step_seconds, sm_activity: (busy / step_seconds).clamp(0.0, 1.0) })
+    }
+
+    /// The observation to start from: of the nearest micro-batch, then the newest.
+    fn nearest(&self, batch: &Batch) -> Option<&Known<'_>> {
+        let distance = |known: &Known<'_>| distance(known.seen.batch.micro, batch.micro);
+        self.nearest.iter().copied().min_by(|a, b| distance(a).total_cmp(&distance(b)))
     }
 }
 
