@@ -1,5 +1,6 @@
 //! The menu for programs; additions only, so that a script that reads it keeps working.
 
+use plimsoll_sizing::optimum::{NotApplicable, Verdict};
 use plimsoll_sizing::{ClassSpec, Estimate, Menu};
 use serde::Serialize;
 
@@ -23,6 +24,10 @@ struct Item<'a> {
     menu: &'a Menu,
     #[serde(skip_serializing_if = "Option::is_none")]
     explained: Option<&'a Estimate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compute_optimality: Option<&'a Verdict>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compute_optimality_not_applicable: Option<&'a NotApplicable>,
 }
 
 pub(super) fn json(sized: &[Sized]) -> Result<String, serde_json::Error> {
@@ -43,6 +48,8 @@ fn document(sized: &[Sized]) -> Document<'_> {
             classes: &one.classes,
             menu: &one.menu,
             explained: one.explained.as_ref(),
+            compute_optimality: one.optimality.as_ref().and_then(|verdict| verdict.as_ref().ok()),
+            compute_optimality_not_applicable: one.optimality.as_ref().and_then(|verdict| verdict.as_ref().err()),
         })
         .collect();
     Document { api_version: "cli.plimsoll.dev/v1alpha1", kind: "SizingList", items }

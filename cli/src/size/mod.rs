@@ -10,6 +10,7 @@ mod table;
 use std::io::Write;
 
 use plimsoll_observe::size::{SpecError, job_spec};
+use plimsoll_sizing::optimum::{Data, NotApplicable, Verdict, judge};
 use plimsoll_sizing::{ClassSpec, Estimate, Evidence, JobSpec, Menu, estimate, menu};
 use thiserror::Error;
 
@@ -51,6 +52,8 @@ struct Sized {
     explained: Option<Estimate>,
     /// Samples of one pass over the data, where the manifest says so.
     epoch_samples: Option<f64>,
+    /// Whether model and data fit each other, where the manifest says how many tokens there are.
+    optimality: Option<Result<Verdict, NotApplicable>>,
 }
 
 impl Sized {
@@ -103,8 +106,10 @@ fn size(args: &SizeArgs, manifest: manifest::Job, stderr: &mut dyn Write) -> Res
         let class = classes.iter().find(|class| class.name == first.shape.class)?;
         Some(estimate(&job, class, &first.shape, &first.layout, &first.batch))
     });
+    let data = spec.data.tokens.map(|tokens| Data::fresh(tokens as f64));
+    let optimality = data.map(|data| judge(&job.model, job.method, data));
     let samples = spec.data.samples.map(|samples| samples as f64);
     let tokens = spec.data.tokens.map(|tokens| tokens as f64 / f64::from(job.sequence_length));
     let epoch_samples = samples.or(tokens).filter(|_| args.file.is_some());
-    Ok(Sized { name, job, classes, menu, explained, epoch_samples })
+    Ok(Sized { name, job, classes, menu, explained, epoch_samples, optimality })
 }

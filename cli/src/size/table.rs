@@ -31,6 +31,16 @@ pub(super) fn render(sized: &Sized, wide: bool) -> String {
     for rejection in &sized.menu.rejected {
         let _ = writeln!(text, "{}", rejected(rejection));
     }
+    match &sized.optimality {
+        Some(Ok(verdict)) => {
+            let _ = writeln!(text, "compute-optimality: {verdict}");
+        }
+        // The sentence names what it is about itself.
+        Some(Err(not_applicable)) => {
+            let _ = writeln!(text, "{not_applicable}");
+        }
+        None => {}
+    }
     if let Some(estimate) = &sized.explained {
         let mut table = plain(&["QUANTITY", "VALUE", "HOW"]);
         for row in &estimate.derivations {
