@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks to its user")]
 
 mod bench;
+mod calibrate;
 mod demo;
 mod down;
 mod generate;
@@ -31,8 +32,10 @@ enum Command {
     Up(up::Args),
     /// Run the whole story on a real Kubernetes: from kubectl apply to corrected allocations
     Demo(demo::Args),
-    /// Measure how long it takes from applying a job that fits until all its pods are bound
+    /// Measure how long it takes from applying a job that fits until all its pods are bound; or how well sizing predicts
     Bench(bench::Args),
+    /// Fit sizing's constants to the published tables of the repository and write them as data
+    Calibrate(calibrate::Args),
     /// Run every test: format, lints, licences, unit and property tests, generated files, the chart, the story
     Test(test::Args),
     /// Stop a cluster that `up` started, and remove what it wrote
@@ -49,6 +52,7 @@ impl Command {
             Self::Up(args) => args.run().await,
             Self::Demo(args) => args.run().await,
             Self::Bench(args) => args.run().await,
+            Self::Calibrate(args) => args.run(),
             Self::Test(args) => args.run().await,
             Self::Down(args) => args.run().await,
             Self::Generate(args) => args.run().await,

@@ -9,9 +9,52 @@ use std::collections::BTreeMap;
 
 use plimsoll_sizing::calibration::MemoryConstants;
 
-use crate::question::device_memory::MemoryRow;
-use crate::question::largest_batch::BatchRow;
+use crate::Published;
+use crate::hardware::Hardware;
+use crate::question::device_memory::{self, MemoryRow};
+use crate::question::largest_batch::{self, BatchRow};
 use crate::statistics::quantile;
+
+/// Everything that the memory model takes from published tables: its constants and both margins.
+///
+/// The margin is the 90th percentile of how far peaks were off that were predicted without their model's size.
+pub fn calibrate(published: &Published) -> MemoryConstants {
+    let hardware = Hardware::of(published);
+    let rows = device_memory::training(published, &hardware);
+    let all: Vec<&MemoryRow> = rows.iter().collect();
+    let constants = rounded(fit(&all));
+    let by_size = device_memory::without(&rows, |row| &row.size, &rows);
+    let mut errors: Vec<f64> = rows
+        .iter()
+        .filter_map(|row| {
+            let predicted = row.comparable(&row.memory(by_size.get(&row.size)?));
+            Some((row.peak_bytes? / predicted - 1.0).abs())
+        })
+        .collect();
+    errors.sort_by(f64::total_cmp);
+    let margin = quantile(&errors, 0.9).unwrap_or(constants.margin);
+    let batches = largest_batch::rows(published, &hardware).0;
+    let batches: Vec<&BatchRow> = batches.iter().collect();
+    rounded(fit_totals(&batches, &MemoryConstants { margin, ..constants }))
+}
+
+/// What was fitted, to three decimals: more would say more than the tables do.
+fn rounded(constants: MemoryConstants) -> MemoryConstants {
+    let mut constants = constants;
+    let fields = [
+        &mut constants.fragmentation,
+        &mut constants.eager,
+        &mut constants.loss_copies,
+        &mut constants.dequantised_copies,
+        &mut constants.activation_bytes,
+        &mut constants.margin,
+        &mut constants.totals_margin,
+    ];
+    for field in fields {
+        *field = (*field * 1000.0).round() / 1000.0;
+    }
+    constants
+}
 
 /// What one constant may be.
 struct Range {
@@ -88,45 +131,55 @@ fn loss(rows: &[&MemoryRow], constants: &MemoryConstants) -> f64 {
 /// The constant of models known only by their totals, and the margin that such a prediction needs.
 ///
 /// A row says that its batch fitted and the next one did not: half way between them, in logarithms, is what is fitted, by
-/// least absolute deviations. A row at the ladder's end counts where the prediction is below it. The margin is what 98 %
-/// of the rows stay under.
+/// least absolute deviations. A row at the ladder's end counts where the prediction is below it. With the margin 96 % of
+/// the rows are never promised the next batch.
 pub fn fit_totals(rows: &[&BatchRow], constants: &MemoryConstants) -> MemoryConstants {
     // Memory is linear in the batch, and its slope in the constant.
     let unit = MemoryConstants { activation_bytes: 1.0, ..*constants };
-    let lines: Vec<(f64, f64, f64, bool)> = rows
+    let lines: Vec<Line> = rows
         .iter()
         .map(|row| {
             let (none, one) = (row.bytes(0, &unit) as f64, row.bytes(1, &unit) as f64);
-            let middle =
-                f64::from(row.largest) * row.next.map_or(1.0, |next| f64::from(next) / f64::from(row.largest)).sqrt();
-            // The constant at which the half-way batch fills the device.
-            let fills = (row.usable_bytes as f64 - none) / ((one - none) * middle).max(1.0);
-            (fills, none, row.usable_bytes as f64, row.next.is_some())
-        })
-        .filter(|(fills, ..)| *fills > 0.0)
-        .collect();
-    let off = |value: f64| -> f64 {
-        lines
-            .iter()
-            .map(|(fills, .., limited)| {
-                let off = (value / fills).ln();
-                if *limited { off.abs() } else { off.max(0.0) }
-            })
-            .sum()
-    };
-    let mut tried: Vec<f64> = lines.iter().map(|(fills, ..)| *fills).collect();
-    tried.sort_by(f64::total_cmp);
-    let best = tried.iter().copied().min_by(|a, b| off(*a).total_cmp(&off(*b))).unwrap_or(constants.activation_bytes);
-    // How much more than predicted the batch needs that the device really holds.
-    let mut short: Vec<f64> = lines
-        .iter()
-        .filter(|(.., limited)| *limited)
-        .map(|(fills, none, usable, _)| {
-            let grows = (usable - none) * best / fills;
-            usable / (none + grows) - 1.0
+            let largest = f64::from(row.largest);
+            let next = row.next.map(f64::from);
+            Line { usable: row.usable_bytes as f64, none, sample: (one - none).max(1.0), largest, next }
         })
         .collect();
+    let off = |value: f64| lines.iter().map(|line| line.off(value)).sum::<f64>();
+    let tried = lines.iter().map(Line::fills).filter(|fills| *fills > 0.0);
+    let best = tried.min_by(|a, b| off(*a).total_cmp(&off(*b))).unwrap_or(constants.activation_bytes);
+    let mut short: Vec<f64> = lines.iter().filter_map(|line| line.short(best)).collect();
     short.sort_by(f64::total_cmp);
-    let margin = quantile(&short, 0.95).unwrap_or(constants.totals_margin).max(0.0);
+    let margin = quantile(&short, 0.96).unwrap_or(constants.totals_margin).max(0.0);
     MemoryConstants { activation_bytes: best, totals_margin: margin, ..*constants }
+}
+
+/// A row of batches: bytes without a sample, bytes of one at a constant of 1, and the batches.
+struct Line {
+    usable: f64,
+    none: f64,
+    sample: f64,
+    largest: f64,
+    next: Option<f64>,
+}
+
+impl Line {
+    /// The constant at which the device is full half way to the next batch.
+    fn fills(&self) -> f64 {
+        (self.usable - self.none) / (self.sample * (self.largest * self.next.unwrap_or(self.largest)).sqrt())
+    }
+
+    fn off(&self, value: f64) -> f64 {
+        let off = (value / self.fills()).ln();
+        match self.next {
+            _ if off.is_nan() => 0.0,
+            Some(_) => off.abs(),
+            None => off.max(0.0),
+        }
+    }
+
+    /// How far the next batch's prediction is below what does not fit.
+    fn short(&self, value: f64) -> Option<f64> {
+        Some(self.usable / (self.none + value * self.sample * self.next?) - 1.0)
+    }
 }

@@ -80,6 +80,7 @@ impl MemoryRow {
             let named = ["dp", "tp", "pp", "sharding"].iter().any(|column| row.has(column));
             let tuning = Tuning {
                 adapters,
+                fused_loss: row.text("loss_kernel") == Some("fused"),
                 trained_parameters: asked.trainable,
                 quantised_bits: bits,
                 keeps_gathered: !named && asked.job.method.adapter_rank().is_some(),
@@ -201,7 +202,7 @@ pub fn rows(published: &Published, hardware: &Hardware) -> (Vec<MemoryRow>, Vec<
 }
 
 /// Constants fitted without a group, by group.
-fn without(
+pub(crate) fn without(
     training: &[MemoryRow],
     group: impl Fn(&MemoryRow) -> &str,
     asked: &[MemoryRow],

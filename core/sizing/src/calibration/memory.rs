@@ -27,7 +27,7 @@ pub struct MemoryConstants {
     pub activation_bytes: f64,
     /// How far a prediction may be too low, as a share of it: the 90th percentile of what cross-validation leaves.
     pub margin: f64,
-    /// The same for a model known only by its totals, the 95th percentile.
+    /// The same for a model known only by its totals, the 96th percentile.
     pub totals_margin: f64,
 }
 

@@ -87,6 +87,7 @@ pub struct Footprint {
     sample_bytes: f64,
     working: f64,
     loss_element: f64,
+    fused_loss: bool,
 }
 
 impl Footprint {
@@ -116,6 +117,7 @@ impl Footprint {
             sample_bytes: demand.bytes_per_sample,
             working: job.precision.working_bytes() as f64,
             // A loss in fp32 unless weights are 16 bits throughout.
+            fused_loss: tuning.fused_loss,
             loss_element: if job.precision == Precision::Bf16 { 2.0 } else { 4.0 },
         }
     }
@@ -215,6 +217,9 @@ impl Footprint {
     /// vocabulary softmax and its gradient are steps of their own instead of one kernel, with an exponential and a product
     /// beside them.
     fn loss_bytes(&self, layout: &Layout, constants: &MemoryConstants) -> f64 {
+        if self.fused_loss {
+            return self.working;
+        }
         let divided = if layout.tensor > 1 { DIVIDED_LOSS_COPIES } else { 0.0 };
         self.working + (constants.loss_copies + divided) * self.loss_element
     }

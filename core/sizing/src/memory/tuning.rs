@@ -1,4 +1,4 @@
-//! What a fine-tuning program does that neither job nor layout says.
+//! What a program does that neither job nor layout says and that only memory depends on.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ pub enum Adapters {
     Scales,
 }
 
-/// Traits of a fine-tuning program that memory depends on; the default is what most programs do.
+/// Traits of a program that memory depends on and time does not; the default is what most programs do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Tuning {
@@ -23,6 +23,8 @@ pub struct Tuning {
     pub adapters: Adapters,
     /// Trained parameters where they are known; `None`: the job's own count.
     pub trained_parameters: Option<u64>,
+    /// Whether one kernel takes the loss in place of the logits, instead of copies in fp32.
+    pub fused_loss: bool,
     /// Bits of one weight of a quantised base; `None`: 4.127, NF4 with its constants quantised too (arXiv 2305.14314,
     /// section 3; 4.5 without).
     pub quantised_bits: Option<f64>,
