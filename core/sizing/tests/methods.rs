@@ -2,11 +2,12 @@
 
 mod common;
 
-use common::{gpt, job, llama};
+use common::{class, gpt, job, llama};
 use plimsoll_sizing::method::federated::Federated;
 use plimsoll_sizing::method::reinforcement::{Algorithm, Placement, Reinforcement, Reward, RoleKind};
 use plimsoll_sizing::{
-    Custom, Flops, JobSpec, Matrices, Method, Model, Optimizer, PeakFlops, Precision, Profile, Recompute,
+    Batch, Custom, Flops, JobSpec, Layout, Matrices, Method, Model, Optimizer, PeakFlops, Precision, Profile,
+    Recompute, Shape, estimate,
 };
 use proptest::prelude::*;
 
@@ -185,4 +186,41 @@ fn fp8_computes_at_its_own_peak() {
     assert_eq!((Precision::Fp8Mixed.working_bytes(), Precision::Fp8Mixed.product_bytes()), (2, 1));
     assert!(Precision::Fp8Mixed.is_mixed());
     assert_eq!(PeakFlops::default().at(Precision::Fp8Mixed), None);
+}
+
+/// Device memory and step time of Llama 3 8B on one H100 under each method, in the order that their demands imply.
+#[test]
+fn methods_order_memory_and_time_as_they_ask() {
+    let model = Model::Transformer(llama(32, 4096, 32, 8, 14_336, 128_256));
+    let class = class("h100-sxm5-80gb", 8, 1);
+    let shape = Shape { class: class.name.clone(), pods: 1, gpus_per_pod: 1 };
+    let batch = Batch::cut(8, 1, 2).expect("8 divides");
+    let size = |method, optimizer, precision| {
+        let job = JobSpec { method, optimizer, precision, ..job(model.clone(), 1024, 8) };
+        let predicted = estimate(&job, &class, &shape, &Layout::data_parallel(1), &batch).predicted;
+        (predicted.device_memory_bytes, predicted.step_seconds)
+    };
+    let of = |method| size(method, Optimizer::AdamW, BF16);
+    let full = of(Method::Finetune);
+    let lora = of(Method::lora(8));
+    let qlora = of(Method::qlora(8));
+    let head = of(Method::Transfer { trained_units: 1 });
+    let preference = of(Method::Preference { adapters: None });
+    let ghost = of(Method::Private { ghost: true });
+    let naive = of(Method::Private { ghost: false });
+    assert!(qlora.0 < lora.0 && lora.0 < full.0, "{qlora:?} {lora:?} {full:?}");
+    assert!(lora.1 < full.1, "{lora:?} {full:?}");
+    assert!(head.0 < full.0 && head.1 < full.1, "{head:?} {full:?}");
+    // The reference's weights, 16 bits each, and its forward pass.
+    assert!(
+        preference.0 as f64 > full.0 as f64 + 1.9 * 8.03e9 && preference.1 > 1.1 * full.1,
+        "{preference:?} {full:?}"
+    );
+    assert!(naive.0 as f64 > full.0 as f64 + 2.0 * 3.9 * 8.03e9, "{naive:?} {full:?}");
+    assert!(ghost.0 < naive.0 && ghost.1 > 1.2 * full.1, "{ghost:?} {naive:?} {full:?}");
+    let with = |optimizer| size(Method::Finetune, optimizer, BF16).0;
+    assert!(with(Optimizer::Sgd) < with(Optimizer::Lion) && with(Optimizer::Lion) < with(Optimizer::AdamW));
+    assert!(with(Optimizer::AdamW) < with(Optimizer::Shampoo));
+    let fp8 = size(Method::Finetune, Optimizer::AdamW, Precision::Fp8Mixed);
+    assert!(fp8.1 < full.1, "{fp8:?} {full:?}");
 }
