@@ -72,6 +72,7 @@ pub const SUBJECTS: &[Subject] = &[
         evaluate: question::device_memory::evaluate,
         bars: question::device_memory::bars,
     },
+    Subject { name: "states", evaluate: question::states::evaluate, bars: question::states::bars },
     Subject {
         name: "largest batch",
         evaluate: question::largest_batch::evaluate,

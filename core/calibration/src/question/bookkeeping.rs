@@ -4,6 +4,7 @@
 //! utilization or rate to be explained:
 //! * `mfu_pct`: `6N + 12·L·a·d_h·s` FLOPs per token, all parameters, scores in full (arXiv 2204.02311, appendix B); with
 //!   `flops_convention` = `causal` three forward passes of the products and half of the scores (Megatron-LM since 2023).
+//!   Where the column is empty a row is read by the convention that the other rows of its table follow best.
 //! * `hfu_pct` of a row with `tokens_s_gpu`: the MFU, times 4/3 with full recomputation, the output projection included
 //!   (how llm-foundry counts).
 //! * `hfu_pct` of a row with `step_time_s`, and `tflops_gpu` without an MFU: products that really run, as Megatron counts
@@ -20,7 +21,8 @@ use super::ask;
 use super::job::{Asked, precision};
 use super::model::{describes_model, transformer};
 use crate::hardware::Hardware;
-use crate::{Bar, CellError, Evaluation, Published, Row};
+use crate::statistics::quantile;
+use crate::{Bar, CellError, Evaluation, Published, Row, Table};
 
 const MFU: &str = "MFU from printed speed, %";
 const HFU: &str = "HFU from printed speed, %";
@@ -52,9 +54,49 @@ fn peak(row: &Row, hardware: &Hardware) -> Result<f64, CellError> {
     peak.ok_or(CellError::Malformed { column: "precision", value: text })
 }
 
-fn model_flops_per_token(row: &Row) -> Result<f64, CellError> {
+/// How a source counts attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Convention {
+    /// Every score.
+    AllScores,
+    /// Those that a causal mask leaves: half.
+    Causal,
+}
+
+impl Convention {
+    /// What the row says, else what the other rows of its table follow best.
+    fn of(row: &Row, table: &Table, hardware: &Hardware) -> Self {
+        match row.text("flops_convention") {
+            Some("causal") => return Self::Causal,
+            Some(_) => return Self::AllScores,
+            None => {}
+        }
+        let others = table.rows.iter().filter(|other| other.line != row.line);
+        let errors = |convention| {
+            let one = |other: &Row| {
+                let (predicted, printed) = mfu(other, convention, hardware).ok()?;
+                Some((predicted - printed).abs())
+            };
+            let mut errors: Vec<f64> = others.clone().filter_map(one).collect();
+            errors.sort_by(f64::total_cmp);
+            quantile(&errors, 0.5)
+        };
+        match (errors(Self::AllScores), errors(Self::Causal)) {
+            (Some(all), Some(causal)) if causal < all => Self::Causal,
+            _ => Self::AllScores,
+        }
+    }
+}
+
+/// MFU from printed speed and as it was printed, in %.
+fn mfu(row: &Row, convention: Convention, hardware: &Hardware) -> Result<(f64, f64), CellError> {
+    let rate = tokens_per_second(row)? * model_flops_per_token(row, convention)?;
+    Ok((100.0 * rate / peak(row, hardware)?, row.needed("mfu_pct")?))
+}
+
+fn model_flops_per_token(row: &Row, convention: Convention) -> Result<f64, CellError> {
     let t = transformer(row)?;
-    if row.text("flops_convention") == Some("causal") {
+    if convention == Convention::Causal {
         let sequence = row.needed_count("seq")?;
         let profile = t.profile(sequence);
         return Ok(3.0 * (profile.forward_flops() - attention_flops(&profile) / 2.0) / f64::from(sequence));
@@ -87,14 +129,11 @@ pub fn evaluate(published: &Published) -> Vec<Evaluation> {
     let hardware = Hardware::of(published);
     let mut evaluations = Vec::new();
     for table in &published.tables {
-        let mfu = |row: &Row| {
-            let rate = tokens_per_second(row)? * model_flops_per_token(row)?;
-            Ok((100.0 * rate / peak(row, &hardware)?, row.needed("mfu_pct")?))
-        };
+        let mfu = |row: &Row| mfu(row, Convention::of(row, table, &hardware), &hardware);
         let hfu = |row: &Row| {
             let flops = if row.has("tokens_s_gpu") {
                 let again = if row.text("recompute") == Some("full") { 4.0 / 3.0 } else { 1.0 };
-                again * model_flops_per_token(row)?
+                again * model_flops_per_token(row, Convention::of(row, table, &hardware))?
             } else {
                 executed_flops_per_token(row, &hardware)?
             };

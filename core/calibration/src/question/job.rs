@@ -205,8 +205,11 @@ fn layout(row: &Row, gpus: u32, method: Method) -> Result<Layout, CellError> {
     })
 }
 
-/// What ranks share out, and the ranks of a group when not all do.
-fn sharding(text: &str) -> Result<(Sharding, u32), CellError> {
+/// What ranks share out, and the ranks of a group when not all do; 0 when all do.
+///
+/// # Errors
+/// When `text` names no sharding.
+pub fn sharding(text: &str) -> Result<(Sharding, u32), CellError> {
     let lower = text.to_lowercase();
     let has = |word: &str| lower.contains(word);
     Ok(if has("hsdp") || has("hybrid") {

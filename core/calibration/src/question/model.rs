@@ -1,8 +1,10 @@
 //! The model that a row's architecture columns describe.
 //!
 //! What a table leaves out is filled in by what the other columns imply: a plain feed-forward layer (`mlp_mats` 2) comes
-//! with biases and LayerNorm as in GPT-2, a gated one without biases and with RMSNorm as in Llama.
+//! with biases and LayerNorm as in GPT-2, a gated one without biases and with RMSNorm as in Llama. A row without
+//! architecture columns means the model that sizing knows by its name, if it knows one.
 
+use plimsoll_sizing::preset::{preset, torchvision};
 use plimsoll_sizing::{Biases, Experts, Head, Model, Norm, Positions, Transformer};
 
 use crate::{CellError, Row};
@@ -61,12 +63,29 @@ pub fn transformer(row: &Row) -> Result<Transformer, CellError> {
     })
 }
 
-/// The same as a model.
+/// Whether a row describes an architecture, or names one that sizing knows.
+pub fn knows_model(row: &Row) -> bool {
+    describes_model(row) || named(row).is_some()
+}
+
+/// The model of a row: what its columns describe, else what its name is known as.
 ///
 /// # Errors
-/// When a dimension is missing or cannot be read.
+/// When a dimension is missing or cannot be read, or the name is not known.
 pub fn model(row: &Row) -> Result<Model, CellError> {
-    transformer(row).map(Model::Transformer)
+    if describes_model(row) {
+        return transformer(row).map(Model::Transformer);
+    }
+    named(row).ok_or(CellError::Missing { column: "layers" })
+}
+
+/// What a row's `model` is known as: a network over pictures of `input` pixels, or a well-known model.
+fn named(row: &Row) -> Option<Model> {
+    let name = row.text("model")?;
+    match row.count("input") {
+        Ok(Some(input)) => torchvision(name, input).map(Model::Network),
+        _ => preset(name).map(|preset| preset.model),
+    }
 }
 
 fn biases(row: &Row, gated: bool) -> Result<Biases, CellError> {

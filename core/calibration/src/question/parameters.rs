@@ -1,14 +1,16 @@
 //! How many parameters a model has.
 //!
-//! Asked of rows with architecture columns and `params`. A published count with five or more zeros at its end is a rounded
+//! Asked of rows with architecture columns, or a name that sizing knows, and `params`; with `gmacs` beside it the forward
+//! pass is asked too. A published count with four or more zeros at its end is a rounded
 //! one, good to half of its last digit; any other is exact.
 
 use super::ask;
-use super::model::{describes_model, model};
+use super::model::{knows_model, model};
 use crate::{Bar, Evaluation, Published, Row};
 
 const EXACT: &str = "parameters, exact count";
 const ROUNDED: &str = "parameters, rounded count";
+const MULTIPLY_ADDS: &str = "multiply-adds of a forward pass, 10^9";
 
 /// Half of the last digit that a count shows; `None` when it is exact.
 fn rounding(count: f64) -> Option<f64> {
@@ -21,7 +23,7 @@ fn rounding(count: f64) -> Option<f64> {
         unit / 10.0
     });
     let unit = units.fold(0.0, f64::max);
-    (unit >= 1e5).then_some(unit / 2.0)
+    (unit >= 1e4).then_some(unit / 2.0)
 }
 
 fn published(row: &Row) -> Option<f64> {
@@ -33,12 +35,14 @@ pub fn evaluate(folder: &Published) -> Vec<Evaluation> {
     let mut evaluations = Vec::new();
     for table in &folder.tables {
         for (question, exact) in [(EXACT, true), (ROUNDED, false)] {
-            let asks = |row: &Row| {
-                describes_model(row) && published(row).is_some_and(|count| rounding(count).is_none() == exact)
-            };
+            let asks =
+                |row: &Row| knows_model(row) && published(row).is_some_and(|count| rounding(count).is_none() == exact);
             let answer = |row: &Row| Ok((model(row)?.parameters() as f64, row.needed("params")?));
             evaluations.extend(ask(question, table, asks, answer));
         }
+        let asks = |row: &Row| row.has("gmacs") && row.has("params") && knows_model(row);
+        let answer = |row: &Row| Ok((model(row)?.profile(1).forward_flops() / 2e9, row.needed("gmacs")?));
+        evaluations.extend(ask(MULTIPLY_ADDS, table, asks, answer));
     }
     evaluations
 }
@@ -54,7 +58,8 @@ pub fn bars(evaluations: &[Evaluation]) -> Vec<Bar> {
             let half = rounding(residual.observed).unwrap_or_default();
             (residual.predicted - residual.observed).abs() <= half.max(1e-3 * residual.observed)
         });
-    vec![exact, rounded]
+    let work = Bar::on_errors("multiply-adds of a forward pass", of(MULTIPLY_ADDS), 0.01, 0.01);
+    vec![exact, rounded, work]
 }
 
 #[cfg(test)]
