@@ -4,9 +4,11 @@ use crate::estimate::mfu;
 use crate::learned::{Blame, Expected, MemoryCorrection, StepCorrection, StepsAt};
 use crate::memory::GIB;
 use crate::rank::rank;
-use crate::uncorrected::{OfShape, SizeModel, Uncorrected, Way};
+use crate::step_time::Run;
+use crate::uncorrected::{OfShape, Plan, SizeModel, Uncorrected, Way};
 use crate::{
-    Candidate, ClassSpec, Current, Evidence, Fit, JobSpec, Layout, Menu, Prediction, Rejection, RejectionReason, Shape,
+    Batch, Candidate, ClassSpec, Current, Evidence, Fit, JobSpec, Layout, Menu, Prediction, Rejection, RejectionReason,
+    Shape,
 };
 
 /// Most candidates on a menu.
@@ -92,7 +94,8 @@ struct Look<'a> {
 /// A way that fits, corrected.
 #[derive(Clone, Copy)]
 struct Offer<'a> {
-    way: &'a Way,
+    layout: &'a Layout,
+    batch: &'a Batch,
     bytes: u64,
     fit: Fit,
     expected: Expected,
@@ -134,28 +137,30 @@ impl<'a> Look<'a> {
 
     /// The one or two best ways to run on a shape: the shortest step, and one that takes clearly less memory.
     fn at_shape(&self, of_shape: &'a OfShape, reject: &mut Rejections) -> Vec<Candidate> {
-        let OfShape { shape, layouts, ways } = of_shape;
-        let Some(first) = layouts.first() else {
+        let OfShape { shape, plans } = of_shape;
+        let Some(first) = plans.first() else {
             let message = || format!("{} GPUs do not divide into the declared parallel degrees", shape.gpus());
             reject.note(shape.gpus(), RejectionReason::OutsideLimits, message);
             return Vec::new();
         };
         let steps = self.steps.at(self.class, shape);
         let mut offers: Vec<Offer<'_>> = Vec::new();
-        let mut smallest: Option<(u64, &Way)> = None;
+        let mut smallest: Option<(u64, &Layout, u32)> = None;
         let mut ran_out: Option<(u32, u32)> = None;
-        for way in ways {
-            let micro = way.batch.micro;
-            match self.at_cut(shape, way, &steps) {
-                Verdict::Offer(offer) => offers.push(offer),
-                Verdict::TooLarge { bytes } => {
-                    if smallest.is_none_or(|(least, _)| bytes < least) {
-                        smallest = Some((bytes, way));
+        for Plan { layout, ways } in plans {
+            for way in self.may_fit(layout, ways) {
+                let micro = way.batch.micro;
+                match self.at_cut(shape, layout, way, &steps) {
+                    Verdict::Offer(offer) => offers.push(offer),
+                    Verdict::TooLarge { bytes } => {
+                        if smallest.is_none_or(|(least, ..)| bytes < least) {
+                            smallest = Some((bytes, layout, micro));
+                        }
                     }
-                }
-                Verdict::RanOut { ran } => {
-                    if ran_out.is_none_or(|(least, _)| micro < least) {
-                        ran_out = Some((micro, ran));
+                    Verdict::RanOut { ran } => {
+                        if ran_out.is_none_or(|(least, _)| micro < least) {
+                            ran_out = Some((micro, ran));
+                        }
                     }
                 }
             }
@@ -169,41 +174,57 @@ impl<'a> Look<'a> {
             };
             reject.note(shape.gpus(), RejectionReason::RanOutOfMemory, message);
         }
-        if ways.is_empty() {
+        if plans.iter().all(|plan| plan.ways.is_empty()) {
             let message = || {
                 format!(
                     "a global batch of {} does not divide over {} ranks{}",
                     self.job.global_batch,
-                    first.data,
+                    first.layout.data,
                     self.as_declared()
                 )
             };
             reject.note(shape.gpus(), RejectionReason::BatchDoesNotDivide, message);
         } else if offers.is_empty()
-            && let Some((bytes, way)) = smallest
+            && let Some((bytes, layout, micro)) = smallest
         {
-            let message = || self.too_large(shape, &way.layout, way.batch.micro, bytes);
+            let message = || self.too_large(shape, layout, micro, bytes);
             reject.note(shape.gpus(), RejectionReason::DeviceMemory, message);
         }
         self.best(shape, offers)
     }
 
-    fn at_cut(&self, shape: &Shape, way: &'a Way, steps: &StepsAt<'_>) -> Verdict<'a> {
+    /// The ways of a layout that may fit, and the smallest of those that do not: what a smaller micro-batch is too large
+    /// for, a larger one is too.
+    fn may_fit(&self, layout: &Layout, ways: &'a [Way]) -> &'a [Way] {
+        if !self.memory.is_smooth() {
+            return ways;
+        }
+        let most = self.most_bytes();
+        let too_large = |way: &Way| self.memory.apply(layout, way.batch.micro, &way.needs) as f64 > most;
+        &ways[ways.partition_point(too_large).saturating_sub(1)..]
+    }
+
+    /// The most that a way may need.
+    fn most_bytes(&self) -> f64 {
+        (self.class.memory_bytes as f64 * TIGHT).max(self.class.memory_line_bytes() as f64)
+    }
+
+    fn at_cut(&self, shape: &Shape, layout: &'a Layout, way: &'a Way, steps: &StepsAt<'_>) -> Verdict<'a> {
         let Self { job, class, model, memory, .. } = self;
-        let Way { layout, batch, memory: needed, .. } = way;
-        if let Some(ran) = memory.forbids(layout, batch.micro, needed) {
+        let Way { batch, needs, .. } = way;
+        if let Some(ran) = memory.forbids(layout, batch.micro, needs) {
             return Verdict::RanOut { ran };
         }
-        let bytes = memory.apply(layout, batch.micro, needed);
+        let bytes = memory.apply(layout, batch.micro, needs);
         let fit = if bytes <= class.memory_line_bytes() {
             Fit::Fits
-        } else if bytes as f64 <= class.memory_bytes as f64 * TIGHT {
+        } else if bytes as f64 <= self.most_bytes() {
             Fit::Tight
         } else {
             return Verdict::TooLarge { bytes };
         };
-        let expected = steps.expect(layout, batch, || *way.step(job, class, shape, model));
-        Verdict::Offer(Offer { way, bytes, fit, expected })
+        let timed = || *way.step(model, Run { job, class, shape, layout, batch });
+        Verdict::Offer(Offer { layout, batch, bytes, fit, expected: steps.expect(layout, batch, timed) })
     }
 
     fn best(&self, shape: &Shape, mut offers: Vec<Offer<'a>>) -> Vec<Candidate> {
@@ -215,8 +236,8 @@ impl<'a> Look<'a> {
         let better = || offers.iter().filter(|offer| self.is_better(offer, running));
         let shortest = better().map(seconds).fold(f64::INFINITY, f64::min);
         let simplest = better().filter(|offer| seconds(offer) <= shortest * (1.0 + SAME_STEP)).min_by_key(|offer| {
-            let Layout { recompute, tensor, sharding, .. } = offer.way.layout;
-            (recompute, tensor, sharding, offer.way.batch.micro)
+            let Layout { recompute, tensor, sharding, .. } = *offer.layout;
+            (recompute, tensor, sharding, offer.batch.micro)
         });
         let Some(first) = simplest.or(running) else { return Vec::new() };
         let spare = offers
@@ -230,8 +251,8 @@ impl<'a> Look<'a> {
         let Expected { step_seconds, sm_activity } = offer.expected;
         Candidate {
             shape: shape.clone(),
-            layout: offer.way.layout,
-            batch: offer.way.batch,
+            layout: *offer.layout,
+            batch: *offer.batch,
             predicted: Prediction {
                 device_memory_bytes: offer.bytes,
                 step_seconds,
@@ -246,13 +267,13 @@ impl<'a> Look<'a> {
     /// What runs now, when it is on this shape and still among the offers.
     fn running<'o>(&self, shape: &Shape, offers: &'o [Offer<'a>]) -> Option<&'o Offer<'a>> {
         let current = self.current.filter(|current| current.shape == *shape)?;
-        offers.iter().find(|offer| offer.way.layout == current.layout && offer.way.batch == current.batch)
+        offers.iter().find(|offer| *offer.layout == current.layout && *offer.batch == current.batch)
     }
 
     /// Whether an offer gains enough over what runs; anything does when nothing runs here.
     fn is_better(&self, offer: &Offer<'_>, running: Option<&Offer<'_>>) -> bool {
         running.is_none_or(|running| {
-            let same = offer.way.layout == running.way.layout;
+            let same = offer.layout == running.layout;
             let worth = if same { WORTH_A_CUT } else { WORTH_A_LAYOUT };
             offer.expected.step_seconds <= running.expected.step_seconds * (1.0 - worth)
         })

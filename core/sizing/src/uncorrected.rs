@@ -39,18 +39,65 @@ pub(crate) struct OfClass {
 #[derive(Debug)]
 pub(crate) struct OfShape {
     pub(crate) shape: Shape,
-    pub(crate) layouts: Vec<Layout>,
+    pub(crate) plans: Vec<Plan>,
+}
+
+/// The ways to run one layout.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) layout: Layout,
+    /// The largest micro-batch first.
     pub(crate) ways: Vec<Way>,
 }
 
-/// One way.
+/// One way: a cut of the batch.
 #[derive(Debug)]
 pub(crate) struct Way {
-    pub(crate) layout: Layout,
     pub(crate) batch: Batch,
-    pub(crate) memory: Memory,
+    pub(crate) needs: Needs,
     /// Computed once somebody asks: most ways that do not fit are never timed.
-    step: OnceLock<StepTime>,
+    step: OnceLock<Timed>,
+}
+
+/// Device memory as corrections see it, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Needs {
+    /// States and buffers.
+    pub(crate) fixed: f64,
+    /// What grows with the micro-batch.
+    pub(crate) growing: f64,
+    pub(crate) context: u64,
+    pub(crate) total: u64,
+}
+
+/// A step as corrections see it, in seconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timed {
+    pub(crate) total: f64,
+    pub(crate) work: f64,
+    pub(crate) communication: f64,
+    pub(crate) unfilled: f64,
+    /// 0 to 1.
+    pub(crate) sm_activity: f64,
+}
+
+impl From<&Memory> for Needs {
+    fn from(memory: &Memory) -> Self {
+        let Memory { context, .. } = *memory;
+        Self { fixed: memory.fixed(), growing: memory.growing(), context, total: memory.total() }
+    }
+}
+
+impl From<&StepTime> for Timed {
+    fn from(step: &StepTime) -> Self {
+        Self {
+            total: step.total(),
+            work: step.work(),
+            communication: step.communication,
+            unfilled: step.unfilled(),
+            sm_activity: step.sm_activity(),
+        }
+    }
 }
 
 impl SizeModel {
@@ -67,8 +114,8 @@ impl SizeModel {
     }
 
     /// Time of a step, as [`StepTime::of`] has it.
-    pub(crate) fn step(&self, run: Run<'_>) -> StepTime {
-        StepTime::of_profile(&self.profile, run)
+    pub(crate) fn step(&self, run: Run<'_>) -> Timed {
+        Timed::from(&StepTime::of_profile(&self.profile, run))
     }
 }
 
@@ -93,23 +140,21 @@ impl OfClass {
 
 impl OfShape {
     fn new(job: &JobSpec, shape: Shape, model: &SizeModel) -> Self {
-        let layouts = layouts(job, &shape);
-        let ways = layouts.iter().flat_map(|layout| {
-            cuts(job, layout.data).into_iter().map(|batch| Way {
-                layout: *layout,
+        let plan = |layout: Layout| {
+            let way = |batch: Batch| Way {
                 batch,
-                memory: model.memory(layout, batch.micro),
+                needs: Needs::from(&model.memory(&layout, batch.micro)),
                 step: OnceLock::new(),
-            })
-        });
-        Self { ways: ways.collect(), shape, layouts }
+            };
+            Plan { layout, ways: cuts(job, layout.data).into_iter().map(way).collect() }
+        };
+        Self { plans: layouts(job, &shape).into_iter().map(plan).collect(), shape }
     }
 }
 
 impl Way {
     /// Time of a step.
-    pub(crate) fn step(&self, job: &JobSpec, class: &ClassSpec, shape: &Shape, model: &SizeModel) -> &StepTime {
-        let Self { layout, batch, .. } = self;
-        self.step.get_or_init(|| model.step(Run { job, class, shape, layout, batch }))
+    pub(crate) fn step(&self, model: &SizeModel, run: Run<'_>) -> &Timed {
+        self.step.get_or_init(|| model.step(run))
     }
 }

@@ -2,8 +2,8 @@
 
 use super::tail::conditional_quantile;
 use super::{Evidence, MemoryEvidence, MemoryKind};
-use crate::uncorrected::SizeModel;
-use crate::{ClassName, ClassSpec, Layout, Memory, Sharding};
+use crate::uncorrected::{Needs, SizeModel};
+use crate::{ClassName, ClassSpec, Layout, Sharding};
 
 /// Spread of the logarithm of true over predicted memory before anything ran. Published peaks (litgpt's resource tables)
 /// lie within 10 % of the formula, but programs with hidden copies, eager attention or unpadded batches have tails past
@@ -136,25 +136,33 @@ impl MemoryCorrection {
         correction
     }
 
+    /// Whether nothing was reported of the class itself, so that a smaller micro-batch of a layout never needs more.
+    pub(crate) fn is_smooth(&self) -> bool {
+        self.peaks.is_empty() && self.ran_out.is_empty()
+    }
+
     /// A prediction after correction, in bytes: the context as it is, the rest times what was learned. A size whose peak
     /// was reported needs that peak, and a smaller micro-batch of the same layout not more.
-    pub(crate) fn apply(&self, layout: &Layout, micro_batch: u32, memory: &Memory) -> u64 {
-        let rest = (self.fixed * memory.fixed() + self.growing * memory.growing()) as u64;
+    pub(crate) fn apply(&self, layout: &Layout, micro_batch: u32, needs: &Needs) -> u64 {
+        let rest = (self.fixed * needs.fixed + self.growing * needs.growing) as u64;
+        if self.peaks.is_empty() {
+            return needs.context + rest;
+        }
         let same = self.peaks.iter().rev().filter(|(of, ..)| of == layout);
         let exact = same.clone().find(|(_, micro, _)| *micro == micro_batch).map(|(.., bytes)| *bytes);
         let larger = same.filter(|(_, micro, _)| *micro > micro_batch).map(|(.., bytes)| *bytes).min();
-        memory.context + exact.unwrap_or_else(|| larger.map_or(rest, |bytes| bytes.min(rest)))
+        needs.context + exact.unwrap_or_else(|| larger.map_or(rest, |bytes| bytes.min(rest)))
     }
 
     /// The micro-batch that ran out and forbids this one: never the same or a larger size again on the class, and until a
     /// peak is reported at most half the micro-batch, unless the states are shared out more strongly.
-    pub(crate) fn forbids(&self, layout: &Layout, micro_batch: u32, memory: &Memory) -> Option<u32> {
+    pub(crate) fn forbids(&self, layout: &Layout, micro_batch: u32, needs: &Needs) -> Option<u32> {
         self.ran_out
             .iter()
             .find(|ran| {
                 let halved = u64::from(micro_batch) * 2 <= u64::from(ran.micro_batch);
                 let relieved = micro_batch <= ran.micro_batch && stronger(layout, &ran.layout);
-                memory.total() >= ran.predicted || (ran.fresh && !halved && !relieved)
+                needs.total >= ran.predicted || (ran.fresh && !halved && !relieved)
             })
             .map(|ran| ran.micro_batch)
     }

@@ -9,8 +9,8 @@ use std::cell::OnceCell;
 
 use super::{Evidence, StepEvidence};
 use crate::step_time::Run;
-use crate::uncorrected::SizeModel;
-use crate::{Batch, ClassSpec, JobSpec, Layout, Shape, StepTime};
+use crate::uncorrected::{SizeModel, Timed};
+use crate::{Batch, ClassSpec, JobSpec, Layout, Shape};
 
 /// A step as expected after correction.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,7 +32,7 @@ struct Known<'a> {
     class: Option<&'a ClassSpec>,
     job: &'a JobSpec,
     model: &'a SizeModel,
-    prior: OnceCell<StepTime>,
+    carry: OnceCell<Option<Carry>>,
     /// Busy seconds per sample that do not depend on the micro-batch, and those that shrink with it.
     efficiency: OnceCell<Option<(f64, f64)>>,
 }
@@ -59,7 +59,7 @@ impl<'a> StepCorrection<'a> {
             class: classes.iter().find(|class| class.name == seen.class),
             job,
             model,
-            prior: OnceCell::new(),
+            carry: OnceCell::new(),
             efficiency: OnceCell::new(),
         });
         Self { known: known.collect() }
@@ -104,11 +104,12 @@ fn distance(a: u32, b: u32) -> f64 {
 }
 
 impl Known<'_> {
-    /// What the size model says of it.
-    fn prior(&self) -> Option<&StepTime> {
+    /// How it is carried over; `None` where its class is gone or the size model has no time for it.
+    fn carry(&self) -> Option<&Carry> {
         let StepEvidence { shape, layout, batch, .. } = self.seen;
         let class = self.class?;
-        Some(self.prior.get_or_init(|| self.model.step(Run { job: self.job, class, shape, layout, batch })))
+        let prior = || self.model.step(Run { job: self.job, class, shape, layout, batch });
+        self.carry.get_or_init(|| Carry::new(self.seen, &prior())).as_ref()
     }
 
     fn busy_per_sample(&self) -> f64 {
@@ -144,7 +145,7 @@ fn inverse(micro: u32) -> f64 {
 impl StepsAt<'_> {
     /// The step of one way to run the job: as observed, else carried over from the nearest observation, else the prior,
     /// which is not computed where an observation speaks for itself.
-    pub(crate) fn expect(&self, layout: &Layout, batch: &Batch, prior: impl FnOnce() -> StepTime) -> Expected {
+    pub(crate) fn expect(&self, layout: &Layout, batch: &Batch, prior: impl FnOnce() -> Timed) -> Expected {
         if let Some(seen) = self.exact(layout, batch) {
             return Expected { step_seconds: seen.step_seconds, sm_activity: seen.sm_activity.clamp(0.0, 1.0) };
         }
@@ -152,12 +153,11 @@ impl StepsAt<'_> {
             return expected;
         }
         let prior = prior();
-        let nearest = self.nearest(batch).and_then(|known| Some((known, known.prior()?)));
-        match nearest {
-            Some((known, seen_prior)) if seen_prior.total().is_finite() && prior.total().is_finite() => {
-                carry(known.seen, seen_prior, &prior, known.efficiency(self.correction, batch.micro))
+        match self.nearest(batch).and_then(|known| Some((known, known.carry()?))) {
+            Some((known, carry)) if prior.total.is_finite() => {
+                carry.over(&prior, known.efficiency(self.correction, batch.micro))
             }
-            _ => Expected { step_seconds: prior.total(), sm_activity: prior.sm_activity() },
+            _ => Expected { step_seconds: prior.total, sm_activity: prior.sm_activity },
         }
     }
 
@@ -191,20 +191,40 @@ impl StepsAt<'_> {
     }
 }
 
-/// Carries an observation over to another way to run the job.
-fn carry(seen: &StepEvidence, seen_prior: &StepTime, prior: &StepTime, efficiency: f64) -> Expected {
-    let busy_seen = seen.step_seconds * seen.sm_activity.clamp(0.01, 1.0);
-    let stall_seen = (seen.step_seconds - busy_seen).max(0.0);
-    let communication_seen = seen_prior.communication.min(stall_seen);
-    let unfilled_seen = seen_prior.unfilled().min(stall_seen - communication_seen);
-    let rest = stall_seen - communication_seen - unfilled_seen;
-    // What the model claimed and was seen scales its claim for the other size; what it did not claim it may add in full.
-    let scaled =
-        |part_seen: f64, claimed: f64, claim: f64| if claimed > 0.0 { part_seen / claimed * claim } else { claim };
-    let busy = busy_seen * prior.work() / seen_prior.work() * efficiency;
-    let step_seconds = busy
-        + scaled(communication_seen, seen_prior.communication, prior.communication)
-        + scaled(unfilled_seen, seen_prior.unfilled(), prior.unfilled())
-        + rest;
-    Expected { step_seconds, sm_activity: (busy / step_seconds).clamp(0.0, 1.0) }
+/// How an observation is carried over to other ways to run the job.
+#[derive(Clone, Copy)]
+struct Carry {
+    busy: f64,
+    /// Work that the size model says the observed step was.
+    work: f64,
+    communication: f64,
+    unfilled: f64,
+    rest: f64,
+}
+
+impl Carry {
+    /// `None` where the size model has no time for the observed step.
+    fn new(seen: &StepEvidence, prior: &Timed) -> Option<Self> {
+        let busy = seen.step_seconds * seen.sm_activity.clamp(0.01, 1.0);
+        let stall = (seen.step_seconds - busy).max(0.0);
+        let communication = prior.communication.min(stall);
+        let unfilled = prior.unfilled.min(stall - communication);
+        let rest = stall - communication - unfilled;
+        // What the model claimed and was seen scales its claim for the other size; what it did not claim it may add in
+        // full.
+        let scale = |part_seen: f64, claimed: f64| if claimed > 0.0 { part_seen / claimed } else { 1.0 };
+        prior.total.is_finite().then_some(Self {
+            busy,
+            work: prior.work,
+            communication: scale(communication, prior.communication),
+            unfilled: scale(unfilled, prior.unfilled),
+            rest,
+        })
+    }
+
+    fn over(&self, prior: &Timed, efficiency: f64) -> Expected {
+        let busy = self.busy * prior.work / self.work * efficiency;
+        let step_seconds = busy + self.communication * prior.communication + self.unfilled * prior.unfilled + self.rest;
+        Expected { step_seconds, sm_activity: (busy / step_seconds).clamp(0.0, 1.0) }
+    }
 }
