@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
+use crate::calibration::Calibration;
 use crate::memory::GIB;
-use crate::{Batch, ClassSpec, Flops, JobSpec, Layout, Memory, Precision, Prediction, Shape, Sharding, StepTime};
+use crate::{Batch, ClassSpec, Flops, JobSpec, Layout, Memory, Precision, Prediction, Shape, StepTime};
 
 /// One number and where it comes from.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -79,12 +80,9 @@ fn derive(
     let gib = |bytes: u64| format!("{:.2} GiB", bytes as f64 / GIB);
     let seconds = |seconds: f64| format!("{seconds:.4} s");
     let Estimate { parameters, trained_parameters, flops, memory, step, predicted, .. } = estimate;
-    let (precision, optimizer) = (job.precision, job.optimizer);
-    let shared = format!("{:?} sharding over {} ranks, tensor {}", layout.sharding, layout.data, layout.tensor);
-    let master = if precision.is_mixed() && layout.sharding != Sharding::None { " and fp32 master copy" } else { "" };
-    let peak = class.peak.at(precision).unwrap_or_default() / 1e12;
+    let peak = class.peak.at(job.precision).unwrap_or_default() / 1e12;
     let row = |quantity, value, how| Derivation { quantity, value, how };
-    vec![
+    let mut rows = vec![
         row("parameters", parameters.to_string(), "embedding + layers × (attention + feed-forward + norms)".to_owned()),
         row("trained parameters", trained_parameters.to_string(), format!("{:?}", job.method)),
         row(
@@ -98,18 +96,9 @@ fn derive(
             format!("{:.4e}", flops.executed),
             format!("recompute {:?}", layout.recompute),
         ),
-        row("weights", gib(memory.weights), format!("{precision:?}, {shared}")),
-        row("gradients", gib(memory.gradients), format!("{precision:?}, {shared}")),
-        row("optimizer", gib(memory.optimizer), format!("{optimizer:?}{master}, {shared}")),
-        row(
-            "activations",
-            gib(memory.activations),
-            format!("micro-batch {}, recompute {:?}, eager factor 1.10", batch.micro, layout.recompute),
-        ),
-        row("logits", gib(memory.logits), "8 bytes × tokens × vocabulary / tensor".to_owned()),
-        row("buffers", gib(memory.buffers), "cast copies, reduction buckets, gathered units".to_owned()),
-        row("context", gib(memory.context), "CUDA 0.6 GiB, collectives 0.4 GiB".to_owned()),
-        row("fragmentation", gib(memory.fragmentation), "5 % of what is live".to_owned()),
+    ];
+    rows.extend(memory.derive(job, layout, batch.micro, &Calibration::published().memory));
+    rows.extend([
         row("device memory", gib(predicted.device_memory_bytes), "sum of the above".to_owned()),
         row(
             "compute",
@@ -130,5 +119,6 @@ fn derive(
             format!("{:.1} %", predicted.mfu * 100.0),
             "model FLOPs over devices × dense peak × step".to_owned(),
         ),
-    ]
+    ]);
+    rows
 }

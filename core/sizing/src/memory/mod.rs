@@ -11,6 +11,7 @@
 
 mod footprint;
 mod frozen;
+mod ledger;
 mod states;
 mod tuning;
 mod verdict;
