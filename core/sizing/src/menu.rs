@@ -1,7 +1,7 @@
 //! Builds the menu: looks at every way to run a job, keeps what fits and ranks it.
 
 use crate::estimate::mfu;
-use crate::learned::{Blame, Expected, MemoryCorrection, StepCorrection, StepsAt};
+use crate::learned::{Blame, Expected, MemoryCorrection, StepCorrection, StepsAt, StepsOf};
 use crate::memory::GIB;
 use crate::rank::rank;
 use crate::step_time::Run;
@@ -52,7 +52,19 @@ pub(crate) fn corrected(
         let mut looked = Menu::default();
         for of_class in &uncorrected.classes {
             let memory = MemoryCorrection::learn(model, &of_class.class.name, classes, evidence, blame);
-            let look = Look { job, class: &of_class.class, model, memory: &memory, steps: &steps, current };
+            let class = &of_class.class;
+            let line = class.memory_line_bytes();
+            let look = Look {
+                job,
+                class,
+                model,
+                line,
+                most: (class.memory_bytes as f64 * TIGHT).max(line as f64),
+                smooth: memory.is_smooth(),
+                memory: &memory,
+                steps: steps.of(class),
+                current,
+            };
             let at_class = look.at_class(&of_class.shapes);
             looked.candidates.extend(at_class.candidates);
             looked.rejected.extend(at_class.rejected);
@@ -86,8 +98,14 @@ struct Look<'a> {
     job: &'a JobSpec,
     class: &'a ClassSpec,
     model: &'a SizeModel,
+    /// The most that a plan may fill, in bytes.
+    line: u64,
+    /// The most that may be offered at all, in bytes.
+    most: f64,
     memory: &'a MemoryCorrection,
-    steps: &'a StepCorrection<'a>,
+    /// Whether a smaller micro-batch of a layout never needs more.
+    smooth: bool,
+    steps: StepsOf<'a>,
     current: Option<&'a Current>,
 }
 
@@ -128,30 +146,47 @@ impl<'a> Look<'a> {
             reject.note(job.min_gpus, RejectionReason::OutsideLimits, message);
         }
         // The largest first: of each reason the rejection with the most devices is kept.
-        let mut at_shapes: Vec<Vec<Candidate>> =
-            shapes.iter().rev().map(|of_shape| self.at_shape(of_shape, &mut reject)).collect();
-        at_shapes.reverse();
-        menu.candidates = at_shapes.into_iter().flatten().collect();
+        let mut offers = Vec::new();
+        for of_shape in shapes.iter().rev() {
+            let [first, spare] = self.at_shape(of_shape, &mut offers, &mut reject);
+            menu.candidates.extend(spare.into_iter().chain(first));
+        }
+        menu.candidates.reverse();
         reject.into_menu(menu)
     }
 
     /// The one or two best ways to run on a shape: the shortest step, and one that takes clearly less memory.
-    fn at_shape(&self, of_shape: &'a OfShape, reject: &mut Rejections) -> Vec<Candidate> {
+    /// `offers` is room to work in.
+    fn at_shape(
+        &self,
+        of_shape: &'a OfShape,
+        offers: &mut Vec<Offer<'a>>,
+        reject: &mut Rejections<'_>,
+    ) -> [Option<Candidate>; 2] {
         let OfShape { shape, plans } = of_shape;
         let Some(first) = plans.first() else {
             let message = || format!("{} GPUs do not divide into the declared parallel degrees", shape.gpus());
             reject.note(shape.gpus(), RejectionReason::OutsideLimits, message);
-            return Vec::new();
+            return [None, None];
         };
-        let steps = self.steps.at(self.class, shape);
-        let mut offers: Vec<Offer<'_>> = Vec::new();
+        let steps = self.steps.at(shape);
+        offers.clear();
+        let mut fits = false;
         let mut smallest: Option<(u64, &Layout, u32)> = None;
         let mut ran_out: Option<(u32, u32)> = None;
         for Plan { layout, ways } in plans {
             for way in self.may_fit(layout, ways) {
                 let micro = way.batch.micro;
                 match self.at_cut(shape, layout, way, &steps) {
-                    Verdict::Offer(offer) => offers.push(offer),
+                    // With one that fits, those that are tight are out.
+                    Verdict::Offer(offer) if fits && offer.fit != Fit::Fits => {}
+                    Verdict::Offer(offer) => {
+                        if !fits && offer.fit == Fit::Fits {
+                            fits = true;
+                            offers.clear();
+                        }
+                        offers.push(offer);
+                    }
                     Verdict::TooLarge { bytes } => {
                         if smallest.is_none_or(|(least, ..)| bytes < least) {
                             smallest = Some((bytes, layout, micro));
@@ -196,29 +231,25 @@ impl<'a> Look<'a> {
     /// The ways of a layout that may fit, and the smallest of those that do not: what a smaller micro-batch is too large
     /// for, a larger one is too.
     fn may_fit(&self, layout: &Layout, ways: &'a [Way]) -> &'a [Way] {
-        if !self.memory.is_smooth() {
+        if !self.smooth {
             return ways;
         }
-        let most = self.most_bytes();
-        let too_large = |way: &Way| self.memory.apply(layout, way.batch.micro, &way.needs) as f64 > most;
+        let too_large = |way: &Way| self.memory.apply(layout, way.batch.micro, &way.needs) as f64 > self.most;
         &ways[ways.partition_point(too_large).saturating_sub(1)..]
-    }
-
-    /// The most that a way may need.
-    fn most_bytes(&self) -> f64 {
-        (self.class.memory_bytes as f64 * TIGHT).max(self.class.memory_line_bytes() as f64)
     }
 
     fn at_cut(&self, shape: &Shape, layout: &'a Layout, way: &'a Way, steps: &StepsAt<'_>) -> Verdict<'a> {
         let Self { job, class, model, memory, .. } = self;
         let Way { batch, needs, .. } = way;
-        if let Some(ran) = memory.forbids(layout, batch.micro, needs) {
+        if !self.smooth
+            && let Some(ran) = memory.forbids(layout, batch.micro, needs)
+        {
             return Verdict::RanOut { ran };
         }
         let bytes = memory.apply(layout, batch.micro, needs);
-        let fit = if bytes <= class.memory_line_bytes() {
+        let fit = if bytes <= self.line {
             Fit::Fits
-        } else if bytes as f64 <= self.most_bytes() {
+        } else if bytes as f64 <= self.most {
             Fit::Tight
         } else {
             return Verdict::TooLarge { bytes };
@@ -227,24 +258,21 @@ impl<'a> Look<'a> {
         Verdict::Offer(Offer { layout, batch, bytes, fit, expected: steps.expect(layout, batch, timed) })
     }
 
-    fn best(&self, shape: &Shape, mut offers: Vec<Offer<'a>>) -> Vec<Candidate> {
-        if offers.iter().any(|offer| offer.fit == Fit::Fits) {
-            offers.retain(|offer| offer.fit == Fit::Fits);
-        }
+    fn best(&self, shape: &Shape, offers: &[Offer<'a>]) -> [Option<Candidate>; 2] {
         let seconds = |offer: &Offer<'_>| offer.expected.step_seconds;
-        let running = self.running(shape, &offers);
+        let running = self.running(shape, offers);
         let better = || offers.iter().filter(|offer| self.is_better(offer, running));
         let shortest = better().map(seconds).fold(f64::INFINITY, f64::min);
         let simplest = better().filter(|offer| seconds(offer) <= shortest * (1.0 + SAME_STEP)).min_by_key(|offer| {
             let Layout { recompute, tensor, sharding, .. } = *offer.layout;
             (recompute, tensor, sharding, offer.batch.micro)
         });
-        let Some(first) = simplest.or(running) else { return Vec::new() };
+        let Some(first) = simplest.or(running) else { return [None, None] };
         let spare = offers
             .iter()
             .filter(|offer| offer.bytes as f64 <= 0.8 * first.bytes as f64)
             .min_by(|a, b| seconds(a).total_cmp(&seconds(b)));
-        [Some(first), spare].into_iter().flatten().map(|offer| self.candidate(shape, offer)).collect()
+        [Some(first), spare].map(|offer| Some(self.candidate(shape, offer?)))
     }
 
     fn candidate(&self, shape: &Shape, offer: &Offer<'_>) -> Candidate {

@@ -143,15 +143,19 @@ impl MemoryCorrection {
 
     /// A prediction after correction, in bytes: the context as it is, the rest times what was learned. A size whose peak
     /// was reported needs that peak, and a smaller micro-batch of the same layout not more.
+    #[inline]
     pub(crate) fn apply(&self, layout: &Layout, micro_batch: u32, needs: &Needs) -> u64 {
         let rest = (self.fixed * needs.fixed + self.growing * needs.growing) as u64;
-        if self.peaks.is_empty() {
-            return needs.context + rest;
-        }
+        let seen = if self.peaks.is_empty() { None } else { self.peak_bound(layout, micro_batch, rest) };
+        needs.context + seen.unwrap_or(rest)
+    }
+
+    /// What the peaks of the layout say of a micro-batch that the prediction has at `rest`, in bytes.
+    fn peak_bound(&self, layout: &Layout, micro_batch: u32, rest: u64) -> Option<u64> {
         let same = self.peaks.iter().rev().filter(|(of, ..)| of == layout);
         let exact = same.clone().find(|(_, micro, _)| *micro == micro_batch).map(|(.., bytes)| *bytes);
         let larger = same.filter(|(_, micro, _)| *micro > micro_batch).map(|(.., bytes)| *bytes).min();
-        needs.context + exact.unwrap_or_else(|| larger.map_or(rest, |bytes| bytes.min(rest)))
+        exact.or_else(|| larger.map(|bytes| bytes.min(rest)))
     }
 
     /// The micro-batch that ran out and forbids this one: never the same or a larger size again on the class, and until a

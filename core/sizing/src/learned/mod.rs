@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Batch, ClassName, Layout, Shape};
 
 pub(crate) use memory::{Blame, MemoryCorrection};
-pub(crate) use steps::{Expected, StepCorrection, StepsAt};
+pub(crate) use steps::{Expected, StepCorrection, StepsAt, StepsOf};
 
 /// Most observations of each kind that are kept.
 pub const LIMIT: usize = 32;

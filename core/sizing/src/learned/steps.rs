@@ -37,6 +37,15 @@ struct Known<'a> {
     efficiency: OnceCell<Option<(f64, f64)>>,
 }
 
+/// The same where it bears on one class.
+pub(crate) struct StepsOf<'a> {
+    correction: &'a StepCorrection<'a>,
+    /// What a shape of the class may be started from, newest first: seen on the class, else on any.
+    usable: Vec<&'a Known<'a>>,
+    /// Whether they were seen on the class itself.
+    own: bool,
+}
+
 /// The same where it bears on one shape.
 pub(crate) struct StepsAt<'a> {
     correction: &'a StepCorrection<'a>,
@@ -83,24 +92,33 @@ impl<'a> StepCorrection<'a> {
             .or_else(|| newest(&|_| true))
     }
 
-    /// What bears on one shape of a class.
-    pub(crate) fn at(&'a self, class: &ClassSpec, shape: &Shape) -> StepsAt<'a> {
-        let newest_first = || self.known.iter().rev();
-        let rank =
-            |known: &Known<'_>| (known.seen.class != class.name, distance(known.seen.shape.gpus(), shape.gpus()));
-        let usable = || newest_first().filter(|known| known.class.is_some());
-        let best = usable().map(rank).min_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
-        StepsAt {
-            correction: self,
-            here: newest_first().filter(|known| known.seen.shape == *shape).collect(),
-            nearest: usable().filter(|known| Some(rank(known)) == best).collect(),
-        }
+    /// What bears on one class.
+    pub(crate) fn of(&'a self, class: &ClassSpec) -> StepsOf<'a> {
+        let usable = || self.known.iter().rev().filter(|known| known.class.is_some());
+        let own: Vec<&Known<'_>> = usable().filter(|known| known.seen.class == class.name).collect();
+        let none = own.is_empty();
+        StepsOf { correction: self, usable: if none { usable().collect() } else { own }, own: !none }
     }
 }
 
-/// How far apart two counts are: the absolute logarithm of their ratio.
+impl<'a> StepsOf<'a> {
+    /// What bears on one shape of the class.
+    pub(crate) fn at(&self, shape: &Shape) -> StepsAt<'a> {
+        let far = |known: &&Known<'_>| distance(known.seen.shape.gpus(), shape.gpus());
+        let least = self.usable.iter().map(far).min_by(f64::total_cmp);
+        let nearest = self.usable.iter().copied().filter(|known| Some(far(known)) == least).collect();
+        let here = if self.own {
+            self.usable.iter().copied().filter(|known| known.seen.shape == *shape).collect()
+        } else {
+            Vec::new()
+        };
+        StepsAt { correction: self.correction, here, nearest }
+    }
+}
+
+/// How far apart two counts are: the larger over the smaller.
 fn distance(a: u32, b: u32) -> f64 {
-    (f64::from(a.max(1)) / f64::from(b.max(1))).ln().abs()
+    f64::from(a.max(b).max(1)) / f64::from(a.min(b).max(1))
 }
 
 impl Known<'_> {
@@ -145,11 +163,11 @@ fn inverse(micro: u32) -> f64 {
 impl StepsAt<'_> {
     /// The step of one way to run the job: as observed, else carried over from the nearest observation, else the prior,
     /// which is not computed where an observation speaks for itself.
+    #[inline]
     pub(crate) fn expect(&self, layout: &Layout, batch: &Batch, prior: impl FnOnce() -> Timed) -> Expected {
-        if let Some(seen) = self.exact(layout, batch) {
-            return Expected { step_seconds: seen.step_seconds, sm_activity: seen.sm_activity.clamp(0.0, 1.0) };
-        }
-        if let Some(expected) = self.between_cuts(layout, batch) {
+        if !self.here.is_empty()
+            && let Some(expected) = self.seen_here(layout, batch)
+        {
             return expected;
         }
         let prior = prior();
@@ -161,9 +179,16 @@ impl StepsAt<'_> {
         }
     }
 
-    fn exact(&self, layout: &Layout, batch: &Batch) -> Option<&StepEvidence> {
+    /// As seen on the very shape: this cut, or two others of its layout.
+    fn seen_here(&self, layout: &Layout, batch: &Batch) -> Option<Expected> {
         let same = |seen: &&StepEvidence| seen.layout == *layout && seen.batch == *batch;
-        self.here.iter().map(|known| known.seen).find(same)
+        match self.here.iter().map(|known| known.seen).find(same) {
+            Some(seen) => {
+                let sm_activity = seen.sm_activity.clamp(0.0, 1.0);
+                Some(Expected { step_seconds: seen.step_seconds, sm_activity })
+            }
+            None => self.between_cuts(layout, batch),
+        }
     }
 
     /// Another cut of the batch on devices where two cuts were seen: a step is `per_step + per_micro_batch × accumulation`,
@@ -186,6 +211,9 @@ impl StepsAt<'_> {
 
     /// The observation to start from: of the nearest micro-batch, then the newest.
     fn nearest(&self, batch: &Batch) -> Option<&Known<'_>> {
+        if let [only] = self.nearest.as_slice() {
+            return Some(only);
+        }
         let distance = |known: &Known<'_>| distance(known.seen.batch.micro, batch.micro);
         self.nearest.iter().copied().min_by(|a, b| distance(a).total_cmp(&distance(b)))
     }
