@@ -95,11 +95,18 @@ fn program(row: &Row, asked: &mut Asked) -> Program {
     if old {
         asked.layout.sequence_parallel &= words.contains("sequence parallel on");
     }
+    // Tensor-parallel communication is cut up by the compiler; and programs that cut models and keep whole weights, or
+    // share out the optimizer's states alone, are Megatron's children, whose pointwise kernels are fused and whose attention is the vendor's own.
+    let Layout { tensor, pipeline, sharding, .. } = asked.layout;
+    let fused = !old && (tensor * pipeline > 1 && sharding == Sharding::None || sharding == Sharding::Optimizer);
     let asynchronous_tensor = words.contains("async tp") || words.contains("async tensor");
     Program {
-        attention: if old { AttentionKernel::Stored } else { AttentionKernel::Fused },
-        // Tensor-parallel communication is cut up by the compiler.
-        compiled: asked.compiled || asynchronous_tensor,
+        attention: match (old, fused) {
+            (true, _) => AttentionKernel::Stored,
+            (false, true) => AttentionKernel::Native,
+            (false, false) => AttentionKernel::Fused,
+        },
+        compiled: asked.compiled || asynchronous_tensor || fused,
         asynchronous_tensor,
         gathers_tensors: row.text("sharding").is_some_and(|sharding| sharding.contains("zero3")),
         sums_halves: old,

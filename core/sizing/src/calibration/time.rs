@@ -89,7 +89,7 @@ impl TimeConstants {
         pointwise_bandwidth: 0.8,
         loss_bytes: 20.0,
         score_bytes: 13.0,
-        cast_bytes: 6.0,
+        cast_bytes: 2.0,
         compiled: 0.6,
         launch_seconds: 10e-6,
         ramp_seconds: 30e-6,

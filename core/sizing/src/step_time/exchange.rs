@@ -7,7 +7,7 @@ use crate::{Offload, Recompute, Sharding};
 
 use super::rates::together;
 use super::work::Work;
-use super::{Compute, Program, Run};
+use super::{Pass, Program, Run};
 
 /// Host memory is reached over PCI Express, in bytes per second and direction: 16 lanes of the fourth generation.
 const HOST_BYTES_PER_SECOND: f64 = 24e9;
@@ -27,12 +27,10 @@ impl Exchange<'_> {
         Group::new(self.run.class, self.run.shape, devices, stride, self.constants.network_share, self.constants)
     }
 
-    /// Communication of one micro-batch on one stage: tensor, context, expert and pipeline.
-    pub(super) fn inside(&self, compute: &Compute) -> f64 {
+    /// Communication of one micro-batch on one stage that nothing hides: tensor, expert and pipeline.
+    pub(super) fn inside(&self) -> f64 {
         let recompute = if self.run.layout.recompute == Recompute::Full { 1.0 } else { 0.0 };
-        (self.tensor(recompute) + self.experts(recompute)) / self.stages
-            + self.context(recompute, compute.attention)
-            + self.pipeline()
+        (self.tensor(recompute) + self.experts(recompute)) / self.stages + self.pipeline()
     }
 
     /// Two sums per block and pass, and again when the forward pass is (arXiv 1909.08053, section 3); with sequence
@@ -48,8 +46,9 @@ impl Exchange<'_> {
         (2.0 + recompute) * exposed * pass
     }
 
-    /// Keys and values go round the ring while attention works on those at hand (arXiv 2310.01889).
-    fn context(&self, recompute: f64, attention: f64) -> f64 {
+    /// Keys and values go round the ring while attention works on those at hand (arXiv 2310.01889): what is left of it in
+    /// one pass of a stage.
+    pub(super) fn context(&self, pass: &Pass) -> f64 {
         let layout = self.run.layout;
         if layout.context <= 1 {
             return 0.0;
@@ -57,9 +56,7 @@ impl Exchange<'_> {
         let steps = f64::from(layout.context - 1);
         let group = self.group(layout.context, layout.tensor);
         let ring = steps * group.shift(self.work.exchanged_bytes) / self.stages;
-        // Forward keys and values; backward these and their gradients.
-        let bytes = (3.0 + recompute) * ring;
-        together(attention, bytes, self.constants.overlap) - attention
+        exposed(pass.rings * ring, pass.attention, self.constants)
     }
 
     /// Tokens go to their experts and back, in every pass (arXiv 2006.16668).

@@ -139,19 +139,23 @@ impl<'a> Prepared<'a> {
         };
         let compute = self.compute(&rates);
         let exchange = Exchange { run, program, work, constants, stages: self.stages(), layers: self.layers };
-        let inside = exchange.inside(&compute);
-        let launch = (compute.launches - compute.stage).max(0.0);
+        let ring = [&compute.forward, &compute.backward].map(|pass| exchange.context(pass));
+        let launches = [&compute.forward, &compute.backward].map(|pass| pass.launches - pass.seconds);
+        let launch: [f64; 2] = std::array::from_fn(|pass| (launches[pass] - ring[pass]).max(0.0));
+        let inside = ring[0] + ring[1] + exchange.inside();
         let micro_batches = f64::from(run.batch.accumulation.max(1));
-        let turn = compute.stage + launch + inside;
+        let stage = compute.forward.seconds + compute.backward.seconds;
+        let turn = stage + launch[0] + launch[1] + inside;
         let waits = self.bubble() * turn;
-        let outside = exchange.outside(micro_batches * turn + waits, compute.backward, micro_batches);
+        let backward = compute.backward.seconds + ring[1] + launch[1];
+        let outside = exchange.outside(micro_batches * turn + waits, backward, micro_batches);
         let optimizer = exchange.optimizer();
         let known = micro_batches * turn + waits + outside + optimizer;
         StepTime {
-            compute: micro_batches * compute.stage,
+            compute: micro_batches * stage,
             communication: micro_batches * inside + outside,
             optimizer,
-            launch: micro_batches * launch,
+            launch: micro_batches * (launch[0] + launch[1]),
             bubble: waits,
             stall: self.input_seconds().map_or(0.0, |input| (input - known).max(0.0)),
             saturation: compute.filled,
@@ -160,7 +164,7 @@ impl<'a> Prepared<'a> {
 
     /// Compute of one micro-batch on the slowest stage.
     fn compute(&self, rates: &Rates<'_>) -> Compute {
-        let Self { run, program, work, layers } = self;
+        let Self { run, program, work, .. } = self;
         let (body, body_backward) = (rates.body(&work.body), rates.body(&work.body_backward));
         let (head, head_backward) = (rates.head(&work.head), rates.head(&work.head_backward));
         let full = run.layout.recompute == Recompute::Full;
@@ -172,31 +176,38 @@ impl<'a> Prepared<'a> {
             Recompute::None | Recompute::Selective => 0.0,
         };
         let operators = if program.recomputes_operators { 0.5 * body.products + body.pointwise } else { 0.0 };
-        let backward = body_backward.total() + again + operators;
-        let (body_seconds, head_seconds) = (body.total() + backward, head.total() + head_backward.total());
+        let once_more = |value: f64| if full { value } else { 0.0 };
         let stages = self.stages();
-        let stage = if stages > 1.0 && layers % stages == 0.0 {
+        let forward = Pass {
+            seconds: self.stage(body.total(), head.total()),
+            attention: body.attention / stages,
+            launches: (rates.launch(&work.body) + rates.launch(&work.head)) / stages,
+            rings: 1.0,
+        };
+        let launches = rates.launch(&work.body_backward) + rates.launch(&work.head_backward);
+        let backward = Pass {
+            seconds: self.stage(body_backward.total() + again + operators, head_backward.total()),
+            attention: (body_backward.attention + once_more(body.attention)) / stages,
+            launches: (launches + once_more(rates.launch(&work.body))) / stages,
+            // Keys and values come round again, and their gradients with them.
+            rings: 2.0 + once_more(1.0),
+        };
+        let all = body.total() + body_backward.total() + again + operators + head.total() + head_backward.total();
+        let fixed = body.fixed + body_backward.fixed + once_more(body.fixed) + head.fixed + head_backward.fixed;
+        let filled = if all > 0.0 { (1.0 - fixed / all).clamp(0.0, 1.0) } else { 1.0 };
+        Compute { forward, backward, filled }
+    }
+
+    /// One pass of the slowest stage.
+    fn stage(&self, body: f64, head: f64) -> f64 {
+        let (stages, layers) = (self.stages(), self.layers);
+        if stages > 1.0 && layers % stages == 0.0 {
             // Equal blocks on each stage: the last one has the output side on top.
-            body_seconds / stages + head_seconds
+            body / stages + head
         } else {
             // Blocks that do not divide are dealt out so that stages are even, whole blocks at a time.
             let fullest = (layers / stages).ceil() / layers.max(1.0);
-            ((body_seconds + head_seconds) / stages).max(body_seconds * fullest)
-        };
-        let share =
-            |part: f64| if body_seconds + head_seconds > 0.0 { part / (body_seconds + head_seconds) } else { 0.0 };
-        let fixed =
-            body.fixed + body_backward.fixed + head.fixed + head_backward.fixed + if full { body.fixed } else { 0.0 };
-        let launches = rates.launch(&work.body) * if full { 2.0 } else { 1.0 }
-            + rates.launch(&work.body_backward)
-            + rates.launch(&work.head)
-            + rates.launch(&work.head_backward);
-        Compute {
-            stage,
-            backward: stage * share(backward + head_backward.total()),
-            attention: (body.attention + body_backward.attention + if full { body.attention } else { 0.0 }) / stages,
-            launches: launches / stages,
-            filled: (1.0 - share(fixed)).clamp(0.0, 1.0),
+            ((body + head) / stages).max(body * fullest)
         }
     }
 
@@ -224,14 +235,22 @@ impl<'a> Prepared<'a> {
     }
 }
 
-/// Compute of one micro-batch on the slowest stage, in seconds.
-pub(crate) struct Compute {
-    stage: f64,
-    /// Its backward pass.
-    backward: f64,
-    /// All passes of attention.
-    pub(crate) attention: f64,
-    launches: f64,
+/// Compute of one micro-batch on the slowest stage.
+struct Compute {
+    forward: Pass,
+    backward: Pass,
     /// Share of it in which the device is filled.
     filled: f64,
+}
+
+/// One pass of it.
+struct Pass {
+    /// Kernels at work.
+    seconds: f64,
+    /// Attention among them.
+    attention: f64,
+    /// Seconds in which its kernels are launched.
+    launches: f64,
+    /// How often as many bytes as keys and values have go round the context-parallel ring.
+    rings: f64,
 }

@@ -3,7 +3,7 @@
 use crate::calibration::TimeConstants;
 use crate::{ClassSpec, JobSpec, Precision};
 
-use super::program::Program;
+use super::program::{AttentionKernel, Program};
 use super::work::{Load, Work};
 
 /// Seconds that some kernels take, by kind.
@@ -59,7 +59,12 @@ impl<'a> Rates<'a> {
         let eight_bit = job.precision == Precision::Fp8Mixed;
         let wide = if eight_bit { class.peak.bf16.or(class.peak.fp16).unwrap_or(peak / 2.0) } else { peak };
         let share = constants.product_share(class);
-        let attention = (wide / TimeConstants::REFERENCE_PEAK).powf(-constants.attention_exponent.min(0.9));
+        let attention = match program.attention {
+            AttentionKernel::Native => 1.0,
+            AttentionKernel::Fused | AttentionKernel::Stored => {
+                (wide / TimeConstants::REFERENCE_PEAK).powf(-constants.attention_exponent.min(0.9))
+            }
+        };
         Some(Self {
             constants,
             products: share * peak,
