@@ -210,9 +210,7 @@ fn method(method: Option<&api::Method>) -> Result<Method, SpecError> {
     match method.map(|method| (method.type_, &method.lora)) {
         None | Some((api::MethodKind::Pretrain, _)) => Ok(Method::Pretrain),
         Some((api::MethodKind::Finetune, _)) => Ok(Method::Finetune),
-        Some((api::MethodKind::Lora, Some(lora))) => {
-            Ok(Method::lora(positive("method.lora.rank", lora.rank)?))
-        }
+        Some((api::MethodKind::Lora, Some(lora))) => Ok(Method::lora(positive("method.lora.rank", lora.rank)?)),
         Some((api::MethodKind::Lora, None)) => Err(SpecError::LoraRank),
     }
 }

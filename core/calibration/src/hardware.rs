@@ -27,6 +27,8 @@ const NOISE: &[&str] = &[
     "radeon",
     "google",
     "cloud",
+    "intel",
+    "habana",
     "gpu",
     "gpus",
     "dgx",
@@ -225,6 +227,11 @@ mod tests {
             ("H200 SXM 141GB", "h200-sxm5-141gb"),
             ("b200_180gb", "b200-sxm6-180gb"),
             ("L40S", "l40s"),
+            ("gb300", "gb300"),
+            ("MI355X", "mi355x"),
+            ("Intel Gaudi 2", "gaudi2"),
+            ("NVIDIA H200 NVL", "h200-sxm5-141gb"),
+            ("RTX 2080 Ti", "rtx-2080-ti"),
         ] {
             assert_eq!(class(name).name.as_str(), class_name, "{name}");
         }

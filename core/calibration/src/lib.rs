@@ -15,8 +15,8 @@
 pub mod energy;
 mod evaluate;
 pub mod fit;
-pub mod fit_time;
 pub mod fit_memory;
+pub mod fit_time;
 pub mod hardware;
 pub mod loss;
 pub mod question;
@@ -67,17 +67,9 @@ pub struct Subject {
 pub const SUBJECTS: &[Subject] = &[
     Subject { name: "parameters", evaluate: question::parameters::evaluate, bars: question::parameters::bars },
     Subject { name: "bookkeeping", evaluate: question::bookkeeping::evaluate, bars: question::bookkeeping::bars },
-    Subject {
-        name: "device memory",
-        evaluate: question::device_memory::evaluate,
-        bars: question::device_memory::bars,
-    },
+    Subject { name: "device memory", evaluate: question::device_memory::evaluate, bars: question::device_memory::bars },
     Subject { name: "states", evaluate: question::states::evaluate, bars: question::states::bars },
-    Subject {
-        name: "largest batch",
-        evaluate: question::largest_batch::evaluate,
-        bars: question::largest_batch::bars,
-    },
+    Subject { name: "largest batch", evaluate: question::largest_batch::evaluate, bars: question::largest_batch::bars },
     Subject { name: "speed", evaluate: speed::evaluate, bars: speed::bars },
     Subject { name: "throughput", evaluate: throughput::evaluate, bars: throughput::bars },
     Subject { name: "loss", evaluate: loss::evaluate, bars: loss::bars },

@@ -81,6 +81,7 @@ fn derive(
     let seconds = |seconds: f64| format!("{seconds:.4} s");
     let Estimate { parameters, trained_parameters, flops, memory, step, predicted, .. } = estimate;
     let peak = class.peak.at(job.precision).unwrap_or_default() / 1e12;
+    let time = &Calibration::published().time;
     let row = |quantity, value, how| Derivation { quantity, value, how };
     let mut rows = vec![
         row("parameters", parameters.to_string(), "embedding + layers × (attention + feed-forward + norms)".to_owned()),
@@ -103,15 +104,36 @@ fn derive(
         row(
             "compute",
             seconds(step.compute),
-            format!("FLOPs / (efficiency × {peak:.1} TFLOP/s × saturation {:.2})", step.saturation),
+            format!(
+                "kernel by kernel the longer of FLOPs / (efficiency × {peak:.1} TFLOP/s) and bytes / bandwidth (roofline, \
+                 Williams 2009); saturation {:.2}",
+                step.saturation
+            ),
         ),
         row(
             "communication",
             seconds(step.communication),
-            format!("rings over {} pods of {} devices, less 80 % of what can hide it", shape.pods, shape.gpus_per_pod),
+            format!(
+                "rings over {} pods of {} devices (Thakur 2005) at {:.0} % of a link and {:.0} % of the network, less what \
+                 compute hides",
+                shape.pods,
+                shape.gpus_per_pod,
+                time.link_share * 100.0,
+                time.network_share * 100.0
+            ),
         ),
-        row("optimizer step", seconds(step.optimizer), "states read and written once at memory bandwidth".to_owned()),
-        row("launch", seconds(step.launch), "0.6 ms per layer and micro-batch, where compute is shorter".to_owned()),
+        row(
+            "optimizer step",
+            seconds(step.optimizer),
+            format!("states cross the memory bus {:.1} times", time.optimizer_passes),
+        ),
+        row(
+            "launch",
+            seconds(step.launch),
+            format!("{:.0} µs per kernel, where its work is shorter", time.launch_seconds * 1e6),
+        ),
+        row("bubble", seconds(step.bubble), format!("{} pipeline stages (arXiv 2104.04473)", layout.pipeline)),
+        row("stall", seconds(step.stall), "input that is not there in time".to_owned()),
         row("step", seconds(predicted.step_seconds), format!("accumulation {}", batch.accumulation)),
         row("SM activity", format!("{:.0} %", predicted.sm_activity * 100.0), "filled compute over step".to_owned()),
         row(

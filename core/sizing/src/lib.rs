@@ -34,8 +34,8 @@ mod step_time;
 mod uncorrected;
 
 pub use plimsoll_menu::{
-    Batch, Candidate, ClassName, Fit, Layout, LoadLine, Menu, Offload, Prediction, Recompute, Rejection, RejectionReason,
-    Schedule, Shape, Sharding,
+    Batch, Candidate, ClassName, Fit, Layout, LoadLine, Menu, Offload, Prediction, Recompute, Rejection,
+    RejectionReason, Schedule, Shape, Sharding,
 };
 
 pub use cache::Cache;
@@ -50,9 +50,9 @@ pub use memory::{Adapters, Footprint, Memory, Tuning, Verdict};
 pub use menu::menu;
 pub use method::{Demand, Matrices, Method, Optimizer, Resident};
 pub use model::{
-    Attention, Biases, Cell, Convolution, Custom, EncoderDecoder, Experts, Grid, Head, Input, Interaction, LatentAttention,
-    Layer, Model, Network, NetworkError, Norm, Pool, Positions, Recommender, Recurrent, ShapeError, Source, Table,
-    Transformer, Window,
+    Attention, Biases, Cell, Convolution, Custom, EncoderDecoder, Experts, Grid, Head, Input, Interaction,
+    LatentAttention, Layer, Model, Network, NetworkError, Norm, Pool, Positions, Recommender, Recurrent, ShapeError,
+    Source, Table, Transformer, Window,
 };
 pub use precision::Precision;
 pub use profile::Profile;

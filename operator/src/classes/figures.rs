@@ -16,7 +16,7 @@ const PRODUCT_LABEL: &str = "nvidia.com/gpu.product";
 const RESOURCE: &str = "nvidia.com/gpu";
 /// Products since Hopper, whose driver has GPU performance monitoring, by the beginning of their class's name. The
 /// rest of the catalogue is Maxwell or later.
-const HOPPER_OR_LATER: [&str; 8] = ["h100", "h200", "h800", "h20-", "gh200", "b200", "gb200", "b300"];
+const HOPPER_OR_LATER: [&str; 9] = ["h100", "h200", "h800", "h20-", "gh200", "b200", "gb200", "b300", "gb300"];
 
 /// Classes of all products that are present and in the catalogue, by name.
 pub(super) fn wanted(objects: &Objects) -> Vec<AcceleratorClass> {

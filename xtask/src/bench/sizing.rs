@@ -1,7 +1,9 @@
 //! `cargo xtask bench sizing`.
 
 use std::path::PathBuf;
+use std::process::Command;
 
+use anyhow::Context as _;
 use plimsoll_calibration::{Published, evaluate, report};
 
 /// Compare what sizing predicts with published measurements
@@ -16,10 +18,16 @@ pub(crate) struct Args {
     /// Print every row's prediction beside its observation
     #[arg(long)]
     residuals: bool,
+    /// Measure instead how fast sizing itself is, in CPU time of one core
+    #[arg(long, conflicts_with_all = ["tables", "residuals"])]
+    speed: bool,
 }
 
 impl Args {
     pub(super) fn run(self) -> anyhow::Result<()> {
+        if self.speed {
+            return speed();
+        }
         let published = match &self.tables {
             Some(folder) => Published::read(folder)?,
             None => Published::of_repository()?,
@@ -27,4 +35,13 @@ impl Args {
         print!("{}", report::text(&published, &evaluate(&published), self.residuals));
         Ok(())
     }
+}
+
+/// Runs the release build of sizing's example.
+fn speed() -> anyhow::Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let arguments = ["run", "--quiet", "--release", "--package", "plimsoll-sizing", "--example", "speed"];
+    let status = Command::new(cargo).args(arguments).status().context("failed to start cargo")?;
+    anyhow::ensure!(status.success(), "failed to measure how fast sizing is: cargo ended with {status}");
+    Ok(())
 }

@@ -15,7 +15,7 @@ use plimsoll_sizing::{
 };
 
 use super::job::{Asked, precision};
-use super::model::{describes_model, model};
+use super::model::{knows_model, model};
 use crate::fit_memory::fit;
 use crate::hardware::Hardware;
 use crate::{Bar, CellError, Evaluation, Published, Residual, Row, Unanswered};
@@ -168,13 +168,13 @@ fn ran(row: &Row) -> Option<bool> {
 }
 
 fn asks(row: &Row) -> bool {
-    (describes_model(row) || row.has("params")) && row.has("hardware") && ran(row).is_some()
+    (knows_model(row) || row.has("params")) && row.has("hardware") && ran(row).is_some()
 }
 
 /// What ran and was timed fits, though no table printed its memory.
 fn asks_only_whether_it_ran(row: &Row) -> bool {
     let timed = ["tokens_s_gpu", "step_time_s", "tflops_gpu"].iter().any(|column| row.has(column));
-    describes_model(row) && row.has("hardware") && !row.has("outcome") && ran(row).is_none() && timed
+    knows_model(row) && row.has("hardware") && !row.has("outcome") && ran(row).is_none() && timed
 }
 
 /// What a fit learns from: rows that ask, and rows that were timed and therefore fitted.

@@ -2,8 +2,8 @@
 //!
 //! What a table leaves out is taken as it is done commonly, never from what was measured:
 //! * `dp` is what `gpus` leaves over the other degrees.
-//! * `sharding` without any parallel degree named is full sharding with full recomputation when only adapters are trained
-//!   on several devices (what fine-tuning programs do), else full sharding; with degrees named it is none.
+//! * `sharding` without any parallel degree named is full sharding, with full recomputation when a given model is tuned
+//!   on several devices (what fine-tuning programs do); with degrees named it is none.
 //! * `micro_batch` follows from `global_batch`, `grad_accum` and `dp`; a pipeline cuts a step into as many micro-batches
 //!   as it has stages, virtual ones counted, when nothing says more; else one sequence.
 
@@ -110,7 +110,7 @@ pub fn precision(row: &Row) -> Result<(Precision, bool), CellError> {
     let has = |word: &str| lower.contains(word);
     Ok(if has("fp8") || has("float8") || has("mxfp") {
         (Precision::Bf16Mixed, true)
-    } else if has("bf16-true") || has("bf16_true") || has("pure_bf16") {
+    } else if ["bf16-true", "bf16_true", "pure_bf16", "16-true", "fp16-true"].iter().any(|word| has(word)) {
         (Precision::Bf16, false)
     } else if has("bf16") || has("bfloat16") {
         (Precision::Bf16Mixed, false)
@@ -165,14 +165,14 @@ fn layout(row: &Row, gpus: u32, method: Method) -> Result<Layout, CellError> {
     let inside = tensor.saturating_mul(pipeline).saturating_mul(context);
     let data = row.count("dp")?.unwrap_or(gpus / inside.max(1)).max(1);
     let named = ["dp", "tp", "pp", "sharding"].iter().any(|column| row.has(column));
-    let adapters = method.adapter_rank().is_some();
+    let tuned = method != Method::Pretrain;
     let unsaid = if named || gpus == 1 { Sharding::None } else { Sharding::Full };
     let (sharding, group) = match row.text("sharding") {
         None => (unsaid, 0),
         Some(text) => sharding(text)?,
     };
     let recompute = match row.text("recompute") {
-        None if adapters && !named && gpus > 1 => Recompute::Full,
+        None if tuned && !named && gpus > 1 => Recompute::Full,
         None => Recompute::None,
         Some(text) => recompute(text),
     };

@@ -4,7 +4,7 @@
 //! with biases and LayerNorm as in GPT-2, a gated one without biases and with RMSNorm as in Llama. A row without
 //! architecture columns means the model that sizing knows by its name, if it knows one.
 
-use plimsoll_sizing::preset::{preset, torchvision};
+use plimsoll_sizing::preset::{names, preset, torchvision};
 use plimsoll_sizing::{Biases, Experts, Head, Model, Norm, Positions, Transformer};
 
 use crate::{CellError, Row};
@@ -79,13 +79,17 @@ pub fn model(row: &Row) -> Result<Model, CellError> {
     named(row).ok_or(CellError::Missing { column: "layers" })
 }
 
-/// What a row's `model` is known as: a network over pictures of `input` pixels, or a well-known model.
+/// What a row's `model` is known as: a network over pictures of `input` pixels, or a well-known model, whatever stands
+/// between the parts of its name.
 fn named(row: &Row) -> Option<Model> {
     let name = row.text("model")?;
-    match row.count("input") {
-        Ok(Some(input)) => torchvision(name, input).map(Model::Network),
-        _ => preset(name).map(|preset| preset.model),
+    if let Ok(Some(input)) = row.count("input") {
+        return torchvision(name, input).map(Model::Network);
     }
+    let key = |name: &str| name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
+    let asked = key(name);
+    let known = names().into_iter().find(|known| key(known) == asked)?;
+    preset(&known).map(|preset| preset.model)
 }
 
 fn biases(row: &Row, gated: bool) -> Result<Biases, CellError> {
