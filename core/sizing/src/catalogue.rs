@@ -5,6 +5,10 @@
 //! joins pairs the figure is PCI Express, since a job may get more than two devices. The network is what such a node
 //! commonly has and the first thing an administrator should correct. GeForce figures are at 32-bit accumulation.
 //!
+//! Not read again against a data sheet: Quadro RTX, Titan RTX, RTX 2080 Ti, A40, RTX A5000 and A6000, L20, L40, RTX 6000 Ada,
+//! the newer GeForce and RTX PRO products, GB300, MI355X and Gaudi. The H100 with 96 GB HBM2e is a part of its own, of which
+//! no sheet was found: its compute is taken as that of the SXM5 part, its bandwidth of 2,400 GB/s is assumed.
+//!
 //! Products without labels cannot be found on a node; they are here because measurements on them were published. The two
 //! dies of an MI250 are two devices. The power of TPU v5e, v5p and v6e is not published: 200, 350 and 300 W are guesses.
 
