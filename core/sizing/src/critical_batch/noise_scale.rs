@@ -60,6 +60,21 @@ impl NoiseEstimate {
         }
         Ok(Self { squared_gradient: (b2 * q2 - b1 * q1) / (b2 - b1), trace: (q1 - q2) / (1.0 / b1 - 1.0 / b2) })
     }
+
+    /// From the squared norm of the true gradient and the variance of the gradient over a `batch`, as programs report that
+    /// keep both (AdaScale, Pollux): `tr(Σ) = variance · batch`. Values below 0 are kept, for the same reason as above.
+    ///
+    /// # Errors
+    /// When the batch is not above 0, or one of the others is not a number.
+    pub fn of_variance(squared_gradient: f64, variance: f64, batch: f64) -> Result<Self, NoiseError> {
+        if !(batch > 0.0 && batch.is_finite()) {
+            return Err(NoiseError::Batches { small: batch, large: batch });
+        }
+        if let Some(value) = [squared_gradient, variance].into_iter().find(|value| !value.is_finite()) {
+            return Err(NoiseError::Norm { value });
+        }
+        Ok(Self { squared_gradient, trace: variance * batch })
+    }
 }
 
 /// A running estimate of the noise scale `tr(Σ)/|G|²`. Numerator and denominator are smoothed apart and divided last: the
@@ -89,5 +104,38 @@ impl NoiseScale {
     /// the estimates are not above 0. That both means start from 0 does not show in their ratio.
     pub fn value(&self) -> Option<f64> {
         (self.squared_gradient > 0.0 && self.trace > 0.0).then(|| self.trace / self.squared_gradient)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn constant_statistics_are_their_own_average_from_the_first_step() {
+        let mut noise = NoiseScale::new(0.95);
+        for _ in 0..3 {
+            noise.push(NoiseEstimate::of_variance(2.0, 0.5, 128.0).unwrap());
+            assert!((noise.value().unwrap() - 32.0).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn two_norms_give_back_what_they_were_made_of() {
+        let (signal, trace) = (3.0, 600.0);
+        let norm = |batch: f64| GradientNorm { batch, squared_norm: signal + trace / batch };
+        let mut noise = NoiseScale::new(0.95);
+        noise.push(NoiseEstimate::of(norm(32.0), norm(256.0)).unwrap());
+        assert!((noise.value().unwrap() - trace / signal).abs() < 1e-9);
+    }
+
+    #[test]
+    fn nothing_is_said_without_a_signal() {
+        let mut noise = NoiseScale::new(0.95);
+        assert_eq!(noise.value(), None);
+        noise.push(NoiseEstimate::of_variance(-1.0, 1.0, 8.0).unwrap());
+        assert_eq!(noise.value(), None);
+        assert!(NoiseEstimate::of_variance(f64::NAN, 1.0, 8.0).is_err());
+        assert!(NoiseEstimate::of_variance(1.0, 1.0, 0.0).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! The online model of a job's step time, what its gradients say of its batch, and the two together.
+//! The online model of a job's step time, and what it makes of a batch whose noise scale is known (`critical_batch`).
 //!
 //! [`Throughput::fit`] starts from a [`Prior`] (the size model's compute, the bytes of the gradients, and what other jobs on
 //! the class have in common) and refits from every [`Observation`]. After few observations it is mostly prior where nothing
@@ -8,14 +8,12 @@
 
 mod fit;
 mod goodput;
-mod noise;
 mod parameters;
 mod placement;
 mod prior;
 
 pub use fit::{ExpectedStep, Observation, Throughput};
 pub use goodput::{BatchLimits, Cut, efficiency};
-pub use noise::GradientNoise;
 pub use parameters::Parameters;
 pub use placement::Placement;
 pub use prior::{ClassHabits, PredictedCompute, Prior};
