@@ -151,6 +151,7 @@ pub fn class_spec(class: &AcceleratorClass, gpus_per_node: u32, nodes: u32) -> R
         network_bytes_per_second: optional("networkBytesPerSecond", &spec.network_bytes_per_second)?
             .map_or(DEFAULT_NETWORK, Amount::as_f64),
         watts: f64::from(spec.watts.unwrap_or_default()),
+        price_per_hour: None,
         line: LoadLine {
             low_activity: share(line.low_activity_percent, LoadLine::DEFAULT.low_activity),
             memory: share(line.memory_percent, LoadLine::DEFAULT.memory),
@@ -225,6 +226,7 @@ fn accepts(parallelism: Option<&api::Parallelism>) -> Accepts {
         sharding: word(api::ParallelismWord::Sharding),
         tensor: word(api::ParallelismWord::Tensor),
         recompute: word(api::ParallelismWord::Recompute),
+        ..Accepts::default()
     }
 }
 
@@ -237,6 +239,7 @@ fn declared(declared: Option<&api::Declared>) -> Result<Declared, SpecError> {
         tensor: optional("parallelism.declared.tensor", declared.tensor)?.unwrap_or(1),
         sharding: sharding(declared.sharding.unwrap_or_default()),
         recompute: recompute(declared.recompute.unwrap_or_default()),
+        ..Declared::default()
     })
 }
 

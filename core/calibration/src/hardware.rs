@@ -185,6 +185,7 @@ fn described(row: &Row) -> Result<ClassSpec, CellError> {
         link_bytes_per_second: row.number("link_gbs_per_dir")?.unwrap_or(24.0) * 1e9,
         network_bytes_per_second: 25e9,
         watts: row.number("tdp_w")?.unwrap_or_default(),
+        price_per_hour: None,
         line: LoadLine::DEFAULT,
         gpus_per_node: 8,
         nodes: 1024,

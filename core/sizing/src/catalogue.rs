@@ -65,6 +65,7 @@ impl Product {
             link_bytes_per_second: self.link * 1e9,
             network_bytes_per_second: self.network * 1e9,
             watts: self.watts,
+            price_per_hour: None,
             line: LoadLine::DEFAULT,
             gpus_per_node,
             nodes,

@@ -51,6 +51,9 @@ pub struct ClassSpec {
     pub network_bytes_per_second: f64,
     /// Power limit of one device, in watts.
     pub watts: f64,
+    /// What one device costs an hour, in the money of whoever runs the cluster; `None` where nobody said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_per_hour: Option<f64>,
     /// How full its devices should be.
     pub line: LoadLine,
     /// Devices in one node.

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Batch, ClassName, Layout, Method, Model, Optimizer, Precision, Recompute, Shape, Sharding};
+use crate::{
+    Batch, ClassName, Layout, Method, Model, Offload, Optimizer, Precision, Recompute, Schedule, Shape, Sharding,
+};
 
 /// How far rightsizing may go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -30,8 +32,16 @@ pub struct Accepts {
     pub sharding: bool,
     /// Tensor-parallel ranks.
     pub tensor: bool,
+    /// Pipeline stages.
+    pub pipeline: bool,
+    /// Context-parallel ranks.
+    pub context: bool,
+    /// Expert-parallel ranks.
+    pub expert: bool,
     /// Which activations are computed again.
     pub recompute: bool,
+    /// What waits in host memory.
+    pub offload: bool,
 }
 
 impl Default for Accepts {
@@ -43,7 +53,11 @@ impl Default for Accepts {
             data: true,
             sharding: false,
             tensor: false,
+            pipeline: false,
+            context: false,
+            expert: false,
             recompute: false,
+            offload: false,
         }
     }
 }
@@ -56,14 +70,30 @@ pub struct Declared {
     pub micro_batch: Option<u32>,
     /// Micro-batches per optimizer step; unknown = what is left of the global batch.
     pub accumulation: Option<u32>,
-    /// Data-parallel ranks; unknown = the requested (else the largest) count over `tensor`.
+    /// Data-parallel ranks; unknown = the requested (else the largest) count over the other degrees.
     pub data: Option<u32>,
     /// Tensor-parallel ranks.
     pub tensor: u32,
+    /// Whether tensor-parallel ranks share out the sequence between their products too; a trait of the program.
+    pub sequence_parallel: bool,
+    /// Pipeline stages.
+    pub pipeline: u32,
+    /// The order of a pipeline's work; a trait of the program.
+    pub schedule: Schedule,
+    /// Pieces of the model on each pipeline stage; a trait of the program.
+    pub virtual_stages: u32,
+    /// Context-parallel ranks.
+    pub context: u32,
+    /// Expert-parallel ranks.
+    pub expert: u32,
     /// What the ranks share out.
     pub sharding: Sharding,
+    /// Whether states are shared out within a pod alone, each pod holding all of them (HSDP); a trait of the program.
+    pub shards_in_pod: bool,
     /// What is computed again.
     pub recompute: Recompute,
+    /// What waits in host memory.
+    pub offload: Offload,
 }
 
 impl Default for Declared {
@@ -73,8 +103,16 @@ impl Default for Declared {
             accumulation: None,
             data: None,
             tensor: 1,
+            sequence_parallel: false,
+            pipeline: 1,
+            schedule: Schedule::default(),
+            virtual_stages: 1,
+            context: 1,
+            expert: 1,
             sharding: Sharding::None,
+            shards_in_pod: false,
             recompute: Recompute::None,
+            offload: Offload::None,
         }
     }
 }

@@ -37,14 +37,7 @@ fn two_cuts_tell_what_a_third_would_take() {
         gpus_per_pod: None,
         mode: Mode::Auto,
         elastic: false,
-        accepts: Accepts {
-            micro_batch: true,
-            gradient_accumulation: true,
-            data: true,
-            sharding: false,
-            tensor: false,
-            recompute: false,
-        },
+        accepts: Accepts::default(),
         declared: Declared::default(),
     };
     let shape = Shape { class: class.name.clone(), pods: 1, gpus_per_pod: 4 };

@@ -50,6 +50,7 @@ fn jobs() -> impl Strategy<Value = JobSpec> {
                         sharding: words.3,
                         tensor: words.4,
                         recompute: words.5,
+                        ..Accepts::default()
                     },
                     declared: Declared { micro_batch: micro, ..Declared::default() },
                     ..job(model, sequence, batch)
