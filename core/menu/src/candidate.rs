@@ -41,6 +41,10 @@ pub struct Candidate {
     pub fit: Fit,
     /// Whether the predicted activity is at or above the load line of the class.
     pub in_band: bool,
+    /// Whether no other candidate of the menu is at least as good in time, device-hours, energy and money (where every
+    /// class has a price) and better in one of them. One that is not may still be what is free.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub efficient: bool,
 }
 
 /// Why an alternative is not on the menu.
@@ -54,7 +58,7 @@ pub enum RejectionReason {
     BatchDoesNotDivide,
     /// The count is outside the job's own limits.
     OutsideLimits,
-    /// Another candidate of the class is better in every respect.
+    /// Fewer devices of the class take no longer.
     Dominated,
     /// Its step would take too long compared with what was observed.
     TooSlow,

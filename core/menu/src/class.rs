@@ -1,18 +1,33 @@
 //! The name of a class of accelerator, and the line that says how full its devices should be.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 /// The name of an AcceleratorClass, such as `h100-sxm5-80gb`.
+///
+/// A clone shares its text: a menu has hundreds of them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ClassName(String);
+#[serde(from = "String", into = "String")]
+pub struct ClassName(Arc<str>);
+
+impl From<String> for ClassName {
+    fn from(name: String) -> Self {
+        Self(name.into())
+    }
+}
+
+impl From<ClassName> for String {
+    fn from(name: ClassName) -> Self {
+        name.as_str().to_owned()
+    }
+}
 
 impl ClassName {
     /// Wraps a name; the API has checked its form already.
     pub fn new(name: impl Into<String>) -> Self {
-        Self(name.into())
+        Self(name.into().into())
     }
 
     /// The name as text.

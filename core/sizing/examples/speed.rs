@@ -32,7 +32,23 @@ fn main() {
     for (program, accepts) in [
         ("batch and ranks", Accepts::default()),
         ("batch, ranks, sharding, recomputation", Accepts { sharding: true, recompute: true, ..Accepts::default() }),
-        ("everything", Accepts { sharding: true, recompute: true, tensor: true, ..Accepts::default() }),
+        (
+            "batch, ranks, sharding, recomputation, tensor ranks",
+            Accepts { sharding: true, recompute: true, tensor: true, ..Accepts::default() },
+        ),
+        (
+            "everything",
+            Accepts {
+                sharding: true,
+                recompute: true,
+                tensor: true,
+                pipeline: true,
+                context: true,
+                expert: true,
+                offload: true,
+                ..Accepts::default()
+            },
+        ),
     ] {
         println!("programs that can be told {program}:");
         one(&job(1024, 32, accepts), &classes);

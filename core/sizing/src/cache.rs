@@ -1,12 +1,12 @@
 //! Sizes jobs again without computing anew what has not changed.
 
-use crate::uncorrected::Uncorrected;
+use crate::search::Search;
 use crate::{ClassSpec, Current, Evidence, JobSpec, Menu};
 
 /// Jobs remembered at most: as many distinct ones as a busy cluster has, times two.
 const LIMIT: usize = 256;
 
-/// Uncorrected predictions of jobs seen before, on the classes seen last.
+/// The searches of jobs seen before, on the classes seen last.
 ///
 /// [`Cache::menu`] gives the same menus as [`crate::menu()`], byte for byte. Two jobs with the same [`JobSpec`] share an
 /// entry, so that a sweep of equal jobs is sized once. Other classes (a node more, another load line) forget everything;
@@ -15,7 +15,7 @@ const LIMIT: usize = 256;
 pub struct Cache {
     classes: Vec<ClassSpec>,
     /// Asked for most lately first.
-    known: Vec<(JobSpec, Box<Uncorrected>)>,
+    known: Vec<(JobSpec, Box<Search>)>,
 }
 
 impl Cache {
@@ -34,7 +34,7 @@ impl Cache {
         let at = self.known.iter().position(|(known, _)| known == job);
         let entry = match at {
             Some(at) => self.known.remove(at),
-            None => (job.clone(), Box::new(Uncorrected::new(job, classes))),
+            None => (job.clone(), Box::new(Search::new(job, classes))),
         };
         let menu = crate::menu::corrected(job, classes, &entry.1, evidence, current);
         self.known.truncate(LIMIT - 1);

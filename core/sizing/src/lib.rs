@@ -9,7 +9,6 @@
 
 mod cache;
 pub mod calibration;
-mod candidates;
 pub mod catalogue;
 mod class;
 mod communication;
@@ -26,12 +25,13 @@ mod menu;
 pub mod method;
 mod model;
 pub mod optimum;
+mod pareto;
 mod precision;
 pub mod preset;
 pub mod profile;
 mod rank;
+mod search;
 mod step_time;
-mod uncorrected;
 
 pub use plimsoll_menu::{
     Batch, Candidate, ClassName, Fit, Layout, LoadLine, Menu, Offload, Prediction, Recompute, Rejection,

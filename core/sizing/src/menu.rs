@@ -1,14 +1,15 @@
 //! Builds the menu: looks at every way to run a job, keeps what fits and ranks it.
 
 use crate::estimate::mfu;
-use crate::learned::{Blame, Expected, MemoryCorrection, StepCorrection, StepsAt, StepsOf};
+use crate::learned::{Blame, Expected, KnownMemory, MemoryCorrection, StepCorrection, StepsAt, StepsOf};
 use crate::memory::GIB;
+use crate::pareto;
 use crate::rank::rank;
+use crate::search::{self, OfShape, Search, SizeModel, Way};
 use crate::step_time::Run;
-use crate::uncorrected::{OfShape, Plan, SizeModel, Uncorrected, Way};
 use crate::{
-    Batch, Candidate, ClassSpec, Current, Evidence, Fit, JobSpec, Layout, Menu, Prediction, Rejection, RejectionReason,
-    Shape,
+    Candidate, ClassSpec, Current, Evidence, Fit, JobSpec, Layout, Menu, Mode, Offload, Prediction, Recompute,
+    Rejection, RejectionReason, Shape, Sharding,
 };
 
 /// Most candidates on a menu.
@@ -35,23 +36,24 @@ const WORTH_A_LAYOUT: f64 = 0.10;
 /// The result does not depend on the order of `classes`. `current` is what runs now, if anything does; with `evidence`
 /// the learned rules apply (see the crate's documentation on ranking).
 pub fn menu(job: &JobSpec, classes: &[ClassSpec], evidence: &Evidence, current: Option<&Current>) -> Menu {
-    corrected(job, classes, &Uncorrected::new(job, classes), evidence, current)
+    corrected(job, classes, &Search::new(job, classes), evidence, current)
 }
 
-/// The menu from what was predicted of the job on the classes.
+/// The menu from the ways that were found on the classes.
 pub(crate) fn corrected(
     job: &JobSpec,
     classes: &[ClassSpec],
-    uncorrected: &Uncorrected,
+    search: &Search,
     evidence: &Evidence,
     current: Option<&Current>,
 ) -> Menu {
-    let model = &uncorrected.model;
+    let model = &search.model;
     let steps = StepCorrection::learn(job, classes, model, evidence);
+    let peaks = KnownMemory::all(model, evidence);
     let look = |blame| {
         let mut looked = Menu::default();
-        for of_class in &uncorrected.classes {
-            let memory = MemoryCorrection::learn(model, &of_class.class.name, classes, evidence, blame);
+        for of_class in &search.classes {
+            let memory = MemoryCorrection::learn(&peaks, &of_class.class.name, classes, blame);
             let class = &of_class.class;
             let line = class.memory_line_bytes();
             let look = Look {
@@ -60,7 +62,6 @@ pub(crate) fn corrected(
                 model,
                 line,
                 most: (class.memory_bytes as f64 * TIGHT).max(line as f64),
-                smooth: memory.is_smooth(),
                 memory: &memory,
                 steps: steps.of(class),
                 current,
@@ -79,12 +80,13 @@ pub(crate) fn corrected(
     if candidates.iter().any(|candidate| candidate.fit == Fit::Fits) {
         candidates.retain(|candidate| candidate.fit == Fit::Fits);
     }
-    let allowed: Vec<&ClassSpec> = uncorrected.classes.iter().map(|of_class| &of_class.class).collect();
+    let allowed: Vec<&ClassSpec> = search.classes.iter().map(|of_class| &of_class.class).collect();
     let ranked = rank(job, &allowed, &steps, current, candidates);
     rejected.extend(ranked.rejected);
     rejected.sort_by(|a, b| (&a.class, a.reason, a.gpus).cmp(&(&b.class, b.reason, b.gpus)));
     let mut menu = Menu { candidates: ranked.candidates, rejected: Vec::new() };
     menu.candidates.truncate(CANDIDATES);
+    pareto::mark(&allowed, &mut menu.candidates);
     for rejection in rejected {
         if menu.rejected.iter().filter(|known| known.class == rejection.class).count() < REJECTIONS {
             menu.rejected.push(rejection);
@@ -103,8 +105,6 @@ struct Look<'a> {
     /// The most that may be offered at all, in bytes.
     most: f64,
     memory: &'a MemoryCorrection,
-    /// Whether a smaller micro-batch of a layout never needs more.
-    smooth: bool,
     steps: StepsOf<'a>,
     current: Option<&'a Current>,
 }
@@ -112,8 +112,7 @@ struct Look<'a> {
 /// A way that fits, corrected.
 #[derive(Clone, Copy)]
 struct Offer<'a> {
-    layout: &'a Layout,
-    batch: &'a Batch,
+    way: &'a Way,
     bytes: u64,
     fit: Fit,
     expected: Expected,
@@ -126,8 +125,8 @@ enum Verdict<'a> {
     RanOut { ran: u32 },
 }
 
-impl<'a> Look<'a> {
-    fn at_class(&self, shapes: &'a [OfShape]) -> Menu {
+impl Look<'_> {
+    fn at_class(&self, shapes: &[OfShape]) -> Menu {
         let Self { job, class, .. } = self;
         let mut menu = Menu::default();
         let mut reject = Rejections::new(class);
@@ -145,57 +144,95 @@ impl<'a> Look<'a> {
             };
             reject.note(job.min_gpus, RejectionReason::OutsideLimits, message);
         }
+        let passed_over = shapes.iter().find_map(|of_shape| self.passed_over(of_shape));
         // The largest first: of each reason the rejection with the most devices is kept.
         let mut offers = Vec::new();
         for of_shape in shapes.iter().rev() {
-            let [first, spare] = self.at_shape(of_shape, &mut offers, &mut reject);
+            let running = self.current.filter(|current| current.shape == of_shape.shape);
+            let extra = passed_over.as_ref().filter(|_| running.is_some());
+            let [first, spare] = self.at_shape(of_shape, extra, &mut offers, &mut reject);
             menu.candidates.extend(spare.into_iter().chain(first));
         }
         menu.candidates.reverse();
+        self.drop_dominated(&mut menu.candidates, &mut reject);
         reject.into_menu(menu)
+    }
+
+    /// Leaves out counts that fewer devices are as fast as, but for the one asked for and the one that runs: nobody gains
+    /// by them. Candidates come with the fewest devices first.
+    fn drop_dominated(&self, candidates: &mut Vec<Candidate>, reject: &mut Rejections<'_>) {
+        // The fastest so far, of those that fit and of those that are tight: what is tight beats nothing that fits.
+        let mut fastest: [Option<(u32, f64)>; 2] = [None, None];
+        let kept = |candidate: &Candidate| {
+            let Candidate { shape, predicted, fit, .. } = candidate;
+            let (gpus, seconds) = (shape.gpus(), predicted.step_seconds);
+            let wished = self.job.requested_gpus == Some(gpus) || self.current.is_some_and(|c| c.shape == *shape);
+            let rivals = if *fit == Fit::Fits { &fastest[..1] } else { &fastest[..] };
+            let beaten = rivals.iter().flatten().copied().find(|(fewer, rival)| *fewer < gpus && *rival <= seconds);
+            let own = &mut fastest[usize::from(*fit == Fit::Tight)];
+            if own.is_none_or(|(_, known)| seconds < known) {
+                *own = Some((gpus, seconds));
+            }
+            let Some((fewer, rival)) = beaten.filter(|_| !wished && self.job.mode != Mode::Off) else { return true };
+            reject.note(gpus, RejectionReason::Dominated, || {
+                format!("a step on {gpus} GPUs would take {seconds:.3} s, on {fewer} GPUs {rival:.3} s")
+            });
+            false
+        };
+        candidates.retain(kept);
     }
 
     /// The one or two best ways to run on a shape: the shortest step, and one that takes clearly less memory.
     /// `offers` is room to work in.
-    fn at_shape(
+    fn at_shape<'a>(
         &self,
         of_shape: &'a OfShape,
+        passed_over: Option<&'a Way>,
         offers: &mut Vec<Offer<'a>>,
         reject: &mut Rejections<'_>,
     ) -> [Option<Candidate>; 2] {
-        let OfShape { shape, plans } = of_shape;
-        let Some(first) = plans.first() else {
+        let OfShape { shape, ranks, ways } = of_shape;
+        let Some(ranks) = ranks else {
             let message = || format!("{} GPUs do not divide into the declared parallel degrees", shape.gpus());
             reject.note(shape.gpus(), RejectionReason::OutsideLimits, message);
             return [None, None];
         };
+        if ways.is_empty() {
+            let message = || {
+                format!(
+                    "a global batch of {} does not divide over {ranks} ranks{}",
+                    self.job.global_batch,
+                    self.as_declared()
+                )
+            };
+            reject.note(shape.gpus(), RejectionReason::BatchDoesNotDivide, message);
+            return [None, None];
+        }
         let steps = self.steps.at(shape);
         offers.clear();
         let mut fits = false;
-        let mut smallest: Option<(u64, &Layout, u32)> = None;
+        let mut smallest: Option<(u64, &Way)> = None;
         let mut ran_out: Option<(u32, u32)> = None;
-        for Plan { layout, ways } in plans {
-            for way in self.may_fit(layout, ways) {
-                let micro = way.batch.micro;
-                match self.at_cut(shape, layout, way, &steps) {
-                    // With one that fits, those that are tight are out.
-                    Verdict::Offer(offer) if fits && offer.fit != Fit::Fits => {}
-                    Verdict::Offer(offer) => {
-                        if !fits && offer.fit == Fit::Fits {
-                            fits = true;
-                            offers.clear();
-                        }
-                        offers.push(offer);
+        for way in ways.iter().chain(passed_over) {
+            match self.verdict(way, &steps) {
+                // With one that fits, those that are tight are out.
+                Verdict::Offer(offer) if fits && offer.fit != Fit::Fits => {}
+                Verdict::Offer(offer) => {
+                    if !fits && offer.fit == Fit::Fits {
+                        fits = true;
+                        offers.clear();
                     }
-                    Verdict::TooLarge { bytes } => {
-                        if smallest.is_none_or(|(least, ..)| bytes < least) {
-                            smallest = Some((bytes, layout, micro));
-                        }
+                    offers.push(offer);
+                }
+                Verdict::TooLarge { bytes } => {
+                    if smallest.is_none_or(|(least, ..)| bytes < least) {
+                        smallest = Some((bytes, way));
                     }
-                    Verdict::RanOut { ran } => {
-                        if ran_out.is_none_or(|(least, _)| micro < least) {
-                            ran_out = Some((micro, ran));
-                        }
+                }
+                Verdict::RanOut { ran } => {
+                    let micro = way.batch.micro;
+                    if ran_out.is_none_or(|(least, _)| micro < least) {
+                        ran_out = Some((micro, ran));
                     }
                 }
             }
@@ -209,44 +246,31 @@ impl<'a> Look<'a> {
             };
             reject.note(shape.gpus(), RejectionReason::RanOutOfMemory, message);
         }
-        if plans.iter().all(|plan| plan.ways.is_empty()) {
-            let message = || {
-                format!(
-                    "a global batch of {} does not divide over {} ranks{}",
-                    self.job.global_batch,
-                    first.layout.data,
-                    self.as_declared()
-                )
-            };
-            reject.note(shape.gpus(), RejectionReason::BatchDoesNotDivide, message);
-        } else if offers.is_empty()
-            && let Some((bytes, layout, micro)) = smallest
+        if offers.is_empty()
+            && let Some((bytes, way)) = smallest
         {
-            let message = || self.too_large(shape, layout, micro, bytes);
+            let message = || self.too_large(shape, way, bytes);
             reject.note(shape.gpus(), RejectionReason::DeviceMemory, message);
         }
         self.best(shape, offers)
     }
 
-    /// The ways of a layout that may fit, and the smallest of those that do not: what a smaller micro-batch is too large
-    /// for, a larger one is too.
-    fn may_fit(&self, layout: &Layout, ways: &'a [Way]) -> &'a [Way] {
-        if !self.smooth {
-            return ways;
-        }
-        let too_large = |way: &Way| self.memory.apply(layout, way.batch.micro, &way.needs) as f64 > self.most;
-        &ways[ways.partition_point(too_large).saturating_sub(1)..]
+    /// What runs now on a shape, where the search passed it over.
+    fn passed_over(&self, of_shape: &OfShape) -> Option<Way> {
+        let Self { job, class, .. } = self;
+        let OfShape { shape, ways, .. } = of_shape;
+        let Current { layout, batch, .. } = self.current.filter(|current| current.shape == *shape)?;
+        let found = ways.iter().any(|way| way.layout == *layout && way.batch == *batch);
+        let missed = !found && search::allows(job, shape, layout, batch);
+        missed.then(|| self.model.way(Run { job, class, shape, layout, batch }))
     }
 
-    fn at_cut(&self, shape: &Shape, layout: &'a Layout, way: &'a Way, steps: &StepsAt<'_>) -> Verdict<'a> {
-        let Self { job, class, model, memory, .. } = self;
-        let Way { batch, needs, .. } = way;
-        if !self.smooth
-            && let Some(ran) = memory.forbids(layout, batch.micro, needs)
-        {
+    fn verdict<'a>(&self, way: &'a Way, steps: &StepsAt<'_>) -> Verdict<'a> {
+        let Way { layout, batch, needs, .. } = way;
+        if let Some(ran) = self.memory.forbids(layout, batch.micro, needs) {
             return Verdict::RanOut { ran };
         }
-        let bytes = memory.apply(layout, batch.micro, needs);
+        let bytes = self.memory.apply(layout, batch.micro, needs);
         let fit = if bytes <= self.line {
             Fit::Fits
         } else if bytes as f64 <= self.most {
@@ -254,19 +278,17 @@ impl<'a> Look<'a> {
         } else {
             return Verdict::TooLarge { bytes };
         };
-        let timed = || *way.step(model, Run { job, class, shape, layout, batch });
-        Verdict::Offer(Offer { layout, batch, bytes, fit, expected: steps.expect(layout, batch, timed) })
+        Verdict::Offer(Offer { way, bytes, fit, expected: steps.expect(way) })
     }
 
-    fn best(&self, shape: &Shape, offers: &[Offer<'a>]) -> [Option<Candidate>; 2] {
+    fn best(&self, shape: &Shape, offers: &[Offer<'_>]) -> [Option<Candidate>; 2] {
         let seconds = |offer: &Offer<'_>| offer.expected.step_seconds;
         let running = self.running(shape, offers);
         let better = || offers.iter().filter(|offer| self.is_better(offer, running));
         let shortest = better().map(seconds).fold(f64::INFINITY, f64::min);
-        let simplest = better().filter(|offer| seconds(offer) <= shortest * (1.0 + SAME_STEP)).min_by_key(|offer| {
-            let Layout { recompute, tensor, sharding, .. } = *offer.layout;
-            (recompute, tensor, sharding, offer.batch.micro)
-        });
+        let simplest = better()
+            .filter(|offer| seconds(offer) <= shortest * (1.0 + SAME_STEP))
+            .min_by_key(|offer| search::simplicity(offer.way));
         let Some(first) = simplest.or(running) else { return [None, None] };
         let spare = offers
             .iter()
@@ -279,8 +301,8 @@ impl<'a> Look<'a> {
         let Expected { step_seconds, sm_activity } = offer.expected;
         Candidate {
             shape: shape.clone(),
-            layout: *offer.layout,
-            batch: *offer.batch,
+            layout: offer.way.layout,
+            batch: offer.way.batch,
             predicted: Prediction {
                 device_memory_bytes: offer.bytes,
                 step_seconds,
@@ -289,19 +311,20 @@ impl<'a> Look<'a> {
             },
             fit: offer.fit,
             in_band: sm_activity >= self.class.line.low_activity,
+            efficient: false,
         }
     }
 
     /// What runs now, when it is on this shape and still among the offers.
-    fn running<'o>(&self, shape: &Shape, offers: &'o [Offer<'a>]) -> Option<&'o Offer<'a>> {
+    fn running<'o, 'a>(&self, shape: &Shape, offers: &'o [Offer<'a>]) -> Option<&'o Offer<'a>> {
         let current = self.current.filter(|current| current.shape == *shape)?;
-        offers.iter().find(|offer| *offer.layout == current.layout && *offer.batch == current.batch)
+        offers.iter().find(|offer| offer.way.layout == current.layout && offer.way.batch == current.batch)
     }
 
     /// Whether an offer gains enough over what runs; anything does when nothing runs here.
     fn is_better(&self, offer: &Offer<'_>, running: Option<&Offer<'_>>) -> bool {
         running.is_none_or(|running| {
-            let same = offer.layout == running.layout;
+            let same = offer.way.layout == running.way.layout;
             let worth = if same { WORTH_A_CUT } else { WORTH_A_LAYOUT };
             offer.expected.step_seconds <= running.expected.step_seconds * (1.0 - worth)
         })
@@ -315,18 +338,52 @@ impl<'a> Look<'a> {
         }
     }
 
-    fn too_large(&self, shape: &Shape, layout: &Layout, micro: u32, bytes: u64) -> String {
+    fn too_large(&self, shape: &Shape, way: &Way, bytes: u64) -> String {
         let Self { class, .. } = self;
         format!(
-            "{:.1} GiB per GPU at micro-batch {micro} on {} GPUs with sharding {:?}; {} plans up to {:.1} of {:.1} GiB",
+            "needs {:.1} GiB per GPU at micro-batch {}{} over {}; {} plans up to {:.1} of {:.1} GiB",
             bytes as f64 / GIB,
+            way.batch.micro,
+            in_words(&way.layout),
             shape.gpus(),
-            layout.sharding,
             class.name,
             class.memory_line_bytes() as f64 / GIB,
             class.memory_bytes as f64 / GIB,
         )
     }
+}
+
+/// What a layout does to take less memory, ` with ...`; nothing for plain data parallelism.
+fn in_words(layout: &Layout) -> String {
+    let zero = match layout.sharding {
+        Sharding::None => None,
+        Sharding::Optimizer => Some("ZeRO-1"),
+        Sharding::Gradients => Some("ZeRO-2"),
+        Sharding::Full => Some("ZeRO-3"),
+    };
+    let degree = |name, ranks: u32| (ranks > 1).then(|| format!("{name} {ranks}"));
+    let recompute = match layout.recompute {
+        Recompute::None => None,
+        Recompute::Selective => Some("selective recomputation"),
+        Recompute::Full => Some("full recomputation"),
+    };
+    let offload = match layout.offload {
+        Offload::None => None,
+        Offload::Optimizer => Some("optimizer states on the host"),
+        Offload::All => Some("weights and optimizer states on the host"),
+    };
+    let degrees = [
+        degree("tensor", layout.tensor),
+        degree("pipeline", layout.pipeline),
+        degree("context", layout.context),
+        degree("expert", layout.expert),
+    ];
+    let words: Vec<String> = degrees
+        .into_iter()
+        .flatten()
+        .chain([zero, recompute, offload].into_iter().flatten().map(str::to_owned))
+        .collect();
+    if words.is_empty() { String::new() } else { format!(" with {}", words.join(", ")) }
 }
 
 /// The rejections of one class: of each reason the one with the most devices, since it was the nearest. Shapes come with

@@ -13,6 +13,7 @@
 //! Ties end with class, shape, layout and batch, so that the order is total.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use crate::learned::{StepCorrection, StepEvidence};
 use crate::{Candidate, ClassSpec, Current, JobSpec, Menu, Mode, Rejection, RejectionReason};
@@ -134,15 +135,17 @@ fn keep_current_first(candidates: &mut [Candidate], current: Option<&Current>) {
 
 /// Orders shapes by their first candidate; the others of a shape stay behind it, in their order.
 fn by_first_of_shape(candidates: Vec<Candidate>, order: fn(&Merit<'_>, &Merit<'_>) -> Ordering) -> Vec<Candidate> {
-    let groups: Vec<&[Candidate]> = candidates.chunk_by(|a, b| a.shape == b.shape).collect();
-    let mut merits: Vec<(Merit<'_>, usize)> =
-        groups.iter().enumerate().filter_map(|(at, group)| Some((Merit::of(group.first()?), at))).collect();
+    let mut start = 0;
+    let groups = candidates.chunk_by(|a, b| a.shape == b.shape).filter_map(|group| {
+        let range = start..start + group.len();
+        start = range.end;
+        Some((Merit::of(group.first()?), range))
+    });
+    let mut merits: Vec<(Merit<'_>, Range<usize>)> = groups.collect();
     merits.sort_by(|a, b| order(&a.0, &b.0));
-    let sizes: Vec<usize> = groups.iter().map(|group| group.len()).collect();
-    let order: Vec<usize> = merits.iter().map(|(_, at)| *at).collect();
-    let mut rest = candidates.into_iter();
-    let mut owned: Vec<Vec<Candidate>> = sizes.iter().map(|size| rest.by_ref().take(*size).collect()).collect();
-    order.into_iter().flat_map(|at| std::mem::take(&mut owned[at])).collect()
+    let order: Vec<usize> = merits.into_iter().flat_map(|(_, range)| range).collect();
+    let mut left: Vec<Option<Candidate>> = candidates.into_iter().map(Some).collect();
+    order.into_iter().filter_map(|at| left.get_mut(at)?.take()).collect()
 }
 
 /// A candidate with its rounded step, so that sorting takes each logarithm once.

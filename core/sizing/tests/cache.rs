@@ -17,10 +17,16 @@ fn a_job() -> impl Strategy<Value = JobSpec> {
         Just(Model::Transformer(gpt(12, 768, 12, 50_304, 1024))),
         Just(resnet50()),
     ];
-    let accepts = any::<[bool; 4]>();
+    let accepts = any::<[bool; 8]>();
     (model, prop::sample::select(vec![60, 64, 256, 1024]), 1..64_u32, accepts).prop_map(
-        |(model, global_batch, max_gpus, [sharding, recompute, tensor, micro_batch])| {
-            let accepts = Accepts { sharding, recompute, tensor, micro_batch, ..Accepts::default() };
+        |(
+            model,
+            global_batch,
+            max_gpus,
+            [sharding, recompute, tensor, micro_batch, pipeline, context, expert, offload],
+        )| {
+            let words = Accepts { sharding, recompute, tensor, micro_batch, ..Accepts::default() };
+            let accepts = Accepts { pipeline, context, expert, offload, ..words };
             JobSpec { max_gpus, accepts, ..job(model, 1024, global_batch) }
         },
     )

@@ -30,7 +30,7 @@ fn jobs() -> impl Strategy<Value = JobSpec> {
     let mode = prop_oneof![Just(Mode::Off), Just(Mode::Initial), Just(Mode::Auto)];
     let batch = prop_oneof![1 => 1_u32..=64, 6 => prop::sample::select(vec![16_u32, 32, 48, 64, 96, 240, 256, 480])];
     let often = || prop::bool::weighted(0.85);
-    let words = (often(), often(), often(), any::<bool>(), any::<bool>(), any::<bool>());
+    let words = (often(), often(), often(), any::<[bool; 7]>());
     let counts = (1_u32..=8, 0_u32..=24, prop::option::of(1_u32..=16));
     (models(), precision, optimizer, mode, batch, words, counts, prop::option::weighted(0.2, 1_u32..=8), any::<bool>())
         .prop_map(
@@ -47,10 +47,13 @@ fn jobs() -> impl Strategy<Value = JobSpec> {
                         micro_batch: words.0,
                         gradient_accumulation: words.1,
                         data: words.2,
-                        sharding: words.3,
-                        tensor: words.4,
-                        recompute: words.5,
-                        ..Accepts::default()
+                        sharding: words.3[0],
+                        tensor: words.3[1],
+                        recompute: words.3[2],
+                        pipeline: words.3[3],
+                        context: words.3[4],
+                        expert: words.3[5],
+                        offload: words.3[6],
                     },
                     declared: Declared { micro_batch: micro, ..Declared::default() },
                     ..job(model, sequence, batch)
@@ -163,6 +166,10 @@ proptest! {
             prop_assert!(accepts.sharding || layout.sharding == declared.sharding);
             prop_assert!(accepts.tensor || layout.tensor == declared.tensor);
             prop_assert!(accepts.recompute || layout.recompute == declared.recompute);
+            prop_assert!(accepts.pipeline || layout.pipeline == declared.pipeline);
+            prop_assert!(accepts.context || layout.context == declared.context);
+            prop_assert!(accepts.expert || layout.expert == declared.expert);
+            prop_assert!(accepts.offload || layout.offload == declared.offload);
             prop_assert!(accepts.data || layout.data == job.reference_gpus() / declared.tensor);
             if let (false, Some(micro)) = (accepts.micro_batch, declared.micro_batch)
                 && accepts.gradient_accumulation

@@ -243,7 +243,7 @@ pub(super) fn allocation(
     because: String,
     now: Timestamp,
 ) -> Allocation {
-    let Candidate { shape, layout, batch, predicted: _, fit: _, in_band: _ } = candidate;
+    let Candidate { shape, layout, batch, predicted: _, fit: _, in_band: _, efficient: _ } = candidate;
     Allocation {
         revision: integer(revision),
         class: shape.class.to_string(),

@@ -93,6 +93,7 @@ pub(crate) fn candidate(shape: Shape, step_seconds: f64, in_band: bool) -> Candi
         },
         fit: Fit::Fits,
         in_band,
+        efficient: false,
         shape,
     }
 }

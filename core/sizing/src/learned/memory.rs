@@ -2,7 +2,7 @@
 
 use super::tail::conditional_quantile;
 use super::{Evidence, MemoryEvidence, MemoryKind};
-use crate::uncorrected::{Needs, SizeModel};
+use crate::search::{Needs, SizeModel};
 use crate::{ClassName, ClassSpec, Layout, Sharding};
 
 /// Spread of the logarithm of true over predicted memory before anything ran. Published peaks (litgpt's resource tables)
@@ -20,11 +20,11 @@ const SIGMA_ACTIVATIONS: f64 = 0.35;
 const RISK: f64 = 0.02;
 
 /// Factors outside this are a wrong report rather than a wrong prediction.
-const BOUNDS: (f64, f64) = (0.3, 4.0);
+pub(crate) const BOUNDS: (f64, f64) = (0.3, 4.0);
 
 /// The same for two peaks of one layout: together they are a measurement, and a declared activation size may be wrong by
 /// more than a formula is.
-const MEASURED_BOUNDS: (f64, f64) = (0.02, 20.0);
+pub(crate) const MEASURED_BOUNDS: (f64, f64) = (0.02, 20.0);
 
 /// Share of activations below which a surplus is not blamed on them.
 const GROWING_SHARE: f64 = 0.25;
@@ -62,6 +62,29 @@ struct RanOut {
     fresh: bool,
 }
 
+/// One observation with what was predicted for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known<'a> {
+    seen: &'a MemoryEvidence,
+    needs: Needs,
+}
+
+impl<'a> Known<'a> {
+    /// All that was observed of a job, oldest first.
+    pub(crate) fn all(model: &SizeModel, evidence: &'a Evidence) -> Vec<Self> {
+        let known = |seen: &'a MemoryEvidence| Self { seen, needs: model.needs(&seen.layout, seen.micro_batch) };
+        evidence.memory.iter().map(known).collect()
+    }
+
+    /// The peak reported, in bytes.
+    fn peak(&self) -> Option<u64> {
+        match self.seen.kind {
+            MemoryKind::Peak { bytes } => Some(bytes),
+            MemoryKind::RanOut { .. } => None,
+        }
+    }
+}
+
 impl MemoryCorrection {
     /// Draws the correction for `class`; `classes` tell how much memory the others have.
     ///
@@ -69,35 +92,27 @@ impl MemoryCorrection {
     /// that ran out after the newest peak raise the factor to where less than 2 % of the error's tail is left, given
     /// that it is at least what the device held, or what the program held and asked for where it said so and that is
     /// more. Running out on one class forbids sizes on that class alone.
-    pub(crate) fn learn(
-        model: &SizeModel,
-        class: &ClassName,
-        classes: &[ClassSpec],
-        evidence: &Evidence,
-        blame: Blame,
-    ) -> Self {
-        let all = &evidence.memory;
-        let own = |known: &MemoryEvidence| known.class == *class && peak(known).is_some();
-        let relevant = |known: &MemoryEvidence| peak(known).is_some() && (!all.iter().any(own) || own(known));
+    pub(crate) fn learn(all: &[Known<'_>], class: &ClassName, classes: &[ClassSpec], blame: Blame) -> Self {
+        let own = |known: &Known<'_>| known.seen.class == *class && known.peak().is_some();
+        let any_own = all.iter().any(own);
+        let relevant = |known: &Known<'_>| known.peak().is_some() && (!any_own || own(known));
         let newest = all.iter().rposition(relevant);
         let newest_own = all.iter().rposition(own);
         let mut correction = Self { fixed: 1.0, growing: 1.0, ran_out: Vec::new(), peaks: Vec::new() };
         if let Some(newest) = newest {
             let partner = all[..newest].iter().rev().find(|known| relevant(known) && pairs(known, &all[newest]));
-            (correction.fixed, correction.growing) = partner
-                .and_then(|partner| affine(model, partner, &all[newest]))
-                .unwrap_or_else(|| single(model, &all[newest]));
+            (correction.fixed, correction.growing) =
+                partner.and_then(|partner| affine(partner, &all[newest])).unwrap_or_else(|| single(&all[newest]));
         }
         let bound = all
             .iter()
             .enumerate()
             .filter(|(at, _)| newest.is_none_or(|newest| *at > newest))
-            .filter_map(|(_, known)| {
-                let MemoryKind::RanOut { bytes } = known.kind else { return None };
-                let held = classes.iter().find(|c| c.name == known.class)?.memory_bytes as f64;
-                let memory = model.memory(&known.layout, known.micro_batch);
-                let fixed = correction.fixed * memory.fixed();
-                let growing = correction.growing * memory.growing();
+            .filter_map(|(_, Known { seen, needs })| {
+                let MemoryKind::RanOut { bytes } = seen.kind else { return None };
+                let held = classes.iter().find(|c| c.name == seen.class)?.memory_bytes as f64;
+                let fixed = correction.fixed * needs.fixed;
+                let growing = correction.growing * needs.growing;
                 let (blamed, trusted) = match blame {
                     Blame::Everything => (fixed + growing, 0.0),
                     Blame::Activations => (growing, fixed),
@@ -105,7 +120,7 @@ impl MemoryCorrection {
                 let factor = |bytes: f64| (bytes - trusted) / blamed;
                 // A number that the prediction is far from was not meant as one.
                 let asked_for = bytes.map_or(0.0, |bytes| factor(bytes as f64).min(BOUNDS.1));
-                (blamed > 0.0).then(|| factor(held - memory.context as f64).max(asked_for))
+                (blamed > 0.0).then(|| factor(held - needs.context as f64).max(asked_for))
             })
             .fold(0.0, f64::max);
         if bound > 0.0 {
@@ -120,25 +135,20 @@ impl MemoryCorrection {
                 correction.fixed *= factor;
             }
         }
-        let own_peak = |known: &MemoryEvidence| Some((known.layout, known.micro_batch, peak(known)?));
+        let own_peak = |known: &Known<'_>| Some((known.seen.layout, known.seen.micro_batch, known.peak()?));
         correction.peaks = all.iter().filter(|known| own(known)).filter_map(own_peak).collect();
         correction.ran_out = all
             .iter()
             .enumerate()
-            .filter(|(_, known)| matches!(known.kind, MemoryKind::RanOut { .. }) && known.class == *class)
+            .filter(|(_, known)| known.peak().is_none() && known.seen.class == *class)
             .map(|(at, known)| RanOut {
-                layout: known.layout,
-                micro_batch: known.micro_batch,
-                predicted: model.memory(&known.layout, known.micro_batch).total(),
+                layout: known.seen.layout,
+                micro_batch: known.seen.micro_batch,
+                predicted: known.needs.total,
                 fresh: newest_own.is_none_or(|newest| at > newest),
             })
             .collect();
         correction
-    }
-
-    /// Whether nothing was reported of the class itself, so that a smaller micro-batch of a layout never needs more.
-    pub(crate) fn is_smooth(&self) -> bool {
-        self.peaks.is_empty() && self.ran_out.is_empty()
     }
 
     /// A prediction after correction, in bytes: the context as it is, the rest times what was learned. A size whose peak
@@ -172,31 +182,27 @@ impl MemoryCorrection {
     }
 }
 
-fn peak(known: &MemoryEvidence) -> Option<u64> {
-    match known.kind {
-        MemoryKind::Peak { bytes } => Some(bytes),
-        MemoryKind::RanOut { .. } => None,
-    }
-}
-
 /// Whether a layout puts less on each device than another at the same micro-batch.
 fn stronger(layout: &Layout, than: &Layout) -> bool {
     layout.sharding > than.sharding
         || layout.recompute > than.recompute
         || layout.tensor > than.tensor
+        || layout.pipeline > than.pipeline
+        || layout.context > than.context
+        || layout.expert > than.expert
+        || layout.offload > than.offload
         || (layout.sharding != Sharding::None && layout.sharding == than.sharding && layout.data > than.data)
 }
 
 /// Whether two peaks differ in the micro-batch alone.
-fn pairs(a: &MemoryEvidence, b: &MemoryEvidence) -> bool {
+fn pairs(Known { seen: a, .. }: &Known<'_>, Known { seen: b, .. }: &Known<'_>) -> bool {
     a.class == b.class && a.shape == b.shape && a.layout == b.layout && a.micro_batch != b.micro_batch
 }
 
 /// Both factors from two micro-batches; `None` when they make no sense together.
-fn affine(model: &SizeModel, a: &MemoryEvidence, b: &MemoryEvidence) -> Option<(f64, f64)> {
-    let (one, two) = (model.memory(&a.layout, a.micro_batch), model.memory(&b.layout, b.micro_batch));
-    let growing = (peak(b)? as f64 - peak(a)? as f64) / (two.growing() - one.growing());
-    let fixed = (peak(b)? as f64 - growing * two.growing()) / two.fixed();
+fn affine(a: &Known<'_>, b: &Known<'_>) -> Option<(f64, f64)> {
+    let growing = (b.peak()? as f64 - a.peak()? as f64) / (b.needs.growing - a.needs.growing);
+    let fixed = (b.peak()? as f64 - growing * b.needs.growing) / b.needs.fixed;
     let plausible = |factor: f64| (MEASURED_BOUNDS.0..=MEASURED_BOUNDS.1).contains(&factor);
     (plausible(growing) && plausible(fixed)).then_some((fixed, growing))
 }
@@ -205,10 +211,9 @@ fn affine(model: &SizeModel, a: &MemoryEvidence, b: &MemoryEvidence) -> Option<(
 ///
 /// A surplus is blamed on activations where they are a fair share, a saving is spread over everything: of the two
 /// readings always the one that promises less room for a larger micro-batch.
-fn single(model: &SizeModel, known: &MemoryEvidence) -> (f64, f64) {
-    let memory = model.memory(&known.layout, known.micro_batch);
-    let rest = peak(known).unwrap_or_default() as f64;
-    let (fixed, growing) = (memory.fixed(), memory.growing());
+fn single(known: &Known<'_>) -> (f64, f64) {
+    let rest = known.peak().unwrap_or_default() as f64;
+    let Needs { fixed, growing, .. } = known.needs;
     let uniform = (rest / (fixed + growing)).clamp(BOUNDS.0, BOUNDS.1);
     if uniform > 1.0 && growing > GROWING_SHARE * (fixed + growing) {
         (1.0, ((rest - fixed) / growing).clamp(1.0, 2.0 * BOUNDS.1))

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Batch, ClassName, Layout, Shape};
 
-pub(crate) use memory::{Blame, MemoryCorrection};
+pub(crate) use memory::{BOUNDS, Blame, Known as KnownMemory, MEASURED_BOUNDS, MemoryCorrection};
 pub(crate) use steps::{Expected, StepCorrection, StepsAt, StepsOf};
 
 /// Most observations of each kind that are kept.

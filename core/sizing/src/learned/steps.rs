@@ -5,11 +5,11 @@
 //! number and size of micro-batches, and the rest (data loading, logging, stragglers) stays as it is. Where the model
 //! claims more stall than was seen, the claim is scaled down to what was seen.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 
 use super::{Evidence, StepEvidence};
+use crate::search::{SizeModel, Timed, Way};
 use crate::step_time::Run;
-use crate::uncorrected::{SizeModel, Timed};
 use crate::{Batch, ClassSpec, JobSpec, Layout, Shape};
 
 /// A step as expected after correction.
@@ -30,6 +30,9 @@ struct Known<'a> {
     seen: &'a StepEvidence,
     /// Its class, where the cluster has it.
     class: Option<&'a ClassSpec>,
+    /// Its devices and its micro-batch, as [`octaves`].
+    gpus: i64,
+    micro: i64,
     job: &'a JobSpec,
     model: &'a SizeModel,
     carry: OnceCell<Option<Carry>>,
@@ -53,6 +56,8 @@ pub(crate) struct StepsAt<'a> {
     here: Vec<&'a Known<'a>>,
     /// To start from: of the same class before any other and of the nearest count, newest first.
     nearest: Vec<&'a Known<'a>>,
+    /// How the last micro-batch asked for is carried over: ways come with few different ones.
+    carried: Cell<Option<(u32, Option<Carry>)>>,
 }
 
 impl<'a> StepCorrection<'a> {
@@ -66,6 +71,8 @@ impl<'a> StepCorrection<'a> {
         let known = evidence.steps.iter().filter(|seen| seen.batch.global == job.global_batch).map(|seen| Known {
             seen,
             class: classes.iter().find(|class| class.name == seen.class),
+            gpus: octaves(seen.shape.gpus()),
+            micro: octaves(seen.batch.micro),
             job,
             model,
             carry: OnceCell::new(),
@@ -104,21 +111,22 @@ impl<'a> StepCorrection<'a> {
 impl<'a> StepsOf<'a> {
     /// What bears on one shape of the class.
     pub(crate) fn at(&self, shape: &Shape) -> StepsAt<'a> {
-        let far = |known: &&Known<'_>| distance(known.seen.shape.gpus(), shape.gpus());
-        let least = self.usable.iter().map(far).min_by(f64::total_cmp);
+        let gpus = octaves(shape.gpus());
+        let far = |known: &&Known<'_>| known.gpus.abs_diff(gpus);
+        let least = self.usable.iter().map(far).min();
         let nearest = self.usable.iter().copied().filter(|known| Some(far(known)) == least).collect();
         let here = if self.own {
             self.usable.iter().copied().filter(|known| known.seen.shape == *shape).collect()
         } else {
             Vec::new()
         };
-        StepsAt { correction: self.correction, here, nearest }
+        StepsAt { correction: self.correction, here, nearest, carried: Cell::new(None) }
     }
 }
 
-/// How far apart two counts are: the larger over the smaller.
-fn distance(a: u32, b: u32) -> f64 {
-    f64::from(a.max(b).max(1)) / f64::from(a.min(b).max(1))
+/// A count on a logarithmic scale, in millionths of an octave: as far from its half as from its double.
+fn octaves(count: u32) -> i64 {
+    (f64::from(count.max(1)).log2() * 1e6).round() as i64
 }
 
 impl Known<'_> {
@@ -161,21 +169,35 @@ fn inverse(micro: u32) -> f64 {
 }
 
 impl StepsAt<'_> {
-    /// The step of one way to run the job: as observed, else carried over from the nearest observation, else the prior,
-    /// which is not computed where an observation speaks for itself.
+    /// The step of one way to run the job: as observed, else carried over from the nearest observation, else the prior.
     #[inline]
-    pub(crate) fn expect(&self, layout: &Layout, batch: &Batch, prior: impl FnOnce() -> Timed) -> Expected {
+    pub(crate) fn expect(&self, way: &Way) -> Expected {
+        let Way { layout, batch, step: prior, .. } = way;
         if !self.here.is_empty()
             && let Some(expected) = self.seen_here(layout, batch)
         {
             return expected;
         }
-        let prior = prior();
-        match self.nearest(batch).and_then(|known| Some((known, known.carry()?))) {
-            Some((known, carry)) if prior.total.is_finite() => {
-                carry.over(&prior, known.efficiency(self.correction, batch.micro))
-            }
+        match self.carry(batch) {
+            Some(carry) if prior.total.is_finite() => carry.over(prior),
             _ => Expected { step_seconds: prior.total, sm_activity: prior.sm_activity },
+        }
+    }
+
+    /// How the nearest observation is carried over to a micro-batch.
+    #[inline]
+    fn carry(&self, batch: &Batch) -> Option<Carry> {
+        match self.carried.get() {
+            Some((micro, carry)) if micro == batch.micro => carry,
+            _ => {
+                let carry = self.nearest(batch).and_then(|known| {
+                    let Carry { busy, .. } = *known.carry()?;
+                    let efficiency = known.efficiency(self.correction, batch.micro);
+                    Some(Carry { busy: busy * efficiency, ..*known.carry()? })
+                });
+                self.carried.set(Some((batch.micro, carry)));
+                carry
+            }
         }
     }
 
@@ -214,17 +236,16 @@ impl StepsAt<'_> {
         if let [only] = self.nearest.as_slice() {
             return Some(only);
         }
-        let distance = |known: &Known<'_>| distance(known.seen.batch.micro, batch.micro);
-        self.nearest.iter().copied().min_by(|a, b| distance(a).total_cmp(&distance(b)))
+        let micro = octaves(batch.micro);
+        self.nearest.iter().copied().min_by_key(|known| known.micro.abs_diff(micro))
     }
 }
 
 /// How an observation is carried over to other ways to run the job.
 #[derive(Clone, Copy)]
 struct Carry {
+    /// Busy seconds seen for each second of work that the size model says the observed step was.
     busy: f64,
-    /// Work that the size model says the observed step was.
-    work: f64,
     communication: f64,
     unfilled: f64,
     rest: f64,
@@ -242,16 +263,15 @@ impl Carry {
         // full.
         let scale = |part_seen: f64, claimed: f64| if claimed > 0.0 { part_seen / claimed } else { 1.0 };
         prior.total.is_finite().then_some(Self {
-            busy,
-            work: prior.work,
+            busy: busy / prior.work,
             communication: scale(communication, prior.communication),
             unfilled: scale(unfilled, prior.unfilled),
             rest,
         })
     }
 
-    fn over(&self, prior: &Timed, efficiency: f64) -> Expected {
-        let busy = self.busy * prior.work / self.work * efficiency;
+    fn over(&self, prior: &Timed) -> Expected {
+        let busy = self.busy * prior.work;
         let step_seconds = busy + self.communication * prior.communication + self.unfilled * prior.unfilled + self.rest;
         Expected { step_seconds, sm_activity: (busy / step_seconds).clamp(0.0, 1.0) }
     }

@@ -66,6 +66,14 @@ pub struct Run<'a> {
     pub batch: &'a Batch,
 }
 
+/// What one sample asks of one device at some parallel degrees, whatever the class, the shape and the cut of the batch.
+#[derive(Clone, Debug)]
+pub(crate) struct Sample {
+    program: Program,
+    work: Work,
+    layers: f64,
+}
+
 /// A run with what does not depend on constants summed up, so that many constants can be tried.
 #[derive(Clone, Debug)]
 pub struct Prepared<'a> {
@@ -116,6 +124,37 @@ impl StepTime {
     }
 }
 
+impl Sample {
+    /// Sums up one sample in a layout, of which only the degrees count.
+    pub(crate) fn new(profile: &Profile, job: &JobSpec, layout: &Layout, program: &Program) -> Self {
+        let work = Work::of(profile, job, layout, program, 1);
+        let layers = profile.role(Role::Body).map(|unit| f64::from(unit.repeats)).sum();
+        Self { program: *program, work, layers }
+    }
+
+    /// The step of a run of the same degrees, under the published constants.
+    pub(crate) fn step(&self, run: Run<'_>) -> StepTime {
+        self.step_at(run, &Speed::of(run.job, run.class))
+    }
+
+    /// The same where the speed of the run's class is at hand.
+    pub(crate) fn step_at(&self, run: Run<'_>, speed: &Speed) -> StepTime {
+        let Self { program, work, layers } = self;
+        let prepared =
+            Prepared { work: work.scaled(f64::from(run.batch.micro)), run, program: *program, layers: *layers };
+        prepared.at(speed.0.as_ref(), &Calibration::published().time)
+    }
+}
+
+/// How fast a class works on a job that a program like most runs, under the published constants.
+pub(crate) struct Speed(Option<Rates<'static>>);
+
+impl Speed {
+    pub(crate) fn of(job: &JobSpec, class: &ClassSpec) -> Self {
+        Self(Rates::of(job, class, &Program::default(), &Calibration::published().time))
+    }
+}
+
 impl<'a> Prepared<'a> {
     /// Sums up what a program's run asks of one device.
     pub fn new(profile: &Profile, run: Run<'a>, program: Program) -> Self {
@@ -133,11 +172,16 @@ impl<'a> Prepared<'a> {
 
     /// The step under some constants.
     pub fn step_time(&self, constants: &TimeConstants) -> StepTime {
+        let Self { run, program, .. } = self;
+        self.at(Rates::of(run.job, run.class, program, constants).as_ref(), constants)
+    }
+
+    fn at(&self, rates: Option<&Rates<'_>>, constants: &TimeConstants) -> StepTime {
         let Self { run, program, work, .. } = self;
-        let Some(rates) = Rates::of(run.job, run.class, program, work, constants) else {
+        let Some(rates) = rates else {
             return StepTime { compute: f64::INFINITY, ..StepTime::default() };
         };
-        let compute = self.compute(&rates);
+        let compute = self.compute(rates);
         let exchange = Exchange { run, program, work, constants, stages: self.stages(), layers: self.layers };
         let ring = [&compute.forward, &compute.backward].map(|pass| exchange.context(pass));
         let launches = [&compute.forward, &compute.backward].map(|pass| pass.launches - pass.seconds);

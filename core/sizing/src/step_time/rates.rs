@@ -4,7 +4,7 @@ use crate::calibration::TimeConstants;
 use crate::{ClassSpec, JobSpec, Precision};
 
 use super::program::{AttentionKernel, Program};
-use super::work::{Load, Work};
+use super::work::{Load, quantised};
 
 /// Seconds that some kernels take, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -52,7 +52,6 @@ impl<'a> Rates<'a> {
         job: &JobSpec,
         class: &ClassSpec,
         program: &Program,
-        work: &Work,
         constants: &'a TimeConstants,
     ) -> Option<Self> {
         let peak = class.peak.at(job.precision)?;
@@ -74,7 +73,7 @@ impl<'a> Rates<'a> {
             element_bytes: job.precision.working_bytes() as f64,
             cast_bytes: if eight_bit { constants.cast_bytes } else { 0.0 },
             kept: if program.compiled { constants.compiled.min(1.0) } else { 1.0 },
-            quantised: work.quantised,
+            quantised: quantised(job),
         })
     }
 

@@ -115,8 +115,6 @@ pub(crate) struct Work {
     pub(crate) parameters: f64,
     /// Those of them that are trained, adapters included.
     pub(crate) trained: f64,
-    /// Whether products first unpack 4-bit weights.
-    pub(crate) quantised: bool,
 }
 
 impl Work {
@@ -124,10 +122,7 @@ impl Work {
     pub(crate) fn of(profile: &Profile, job: &JobSpec, layout: &Layout, program: &Program, micro: u32) -> Self {
         let ranks = Ranks::of(job, layout, program, micro);
         let demand = job.method.demand(profile, job.precision);
-        let mut work = Self {
-            quantised: matches!(job.method, Method::Qlora { .. }) && ranks.element_bytes < 4.0,
-            ..Self::default()
-        };
+        let mut work = Self::default();
         let (mut body, mut ends, mut experts) = (0.0, 0.0, 0.0);
         for (unit, passes) in profile.units.iter().zip(&demand.passes) {
             let times = f64::from(unit.repeats);
@@ -181,6 +176,11 @@ impl Work {
             ..self
         }
     }
+}
+
+/// Whether products first unpack 4-bit weights.
+pub(super) fn quantised(job: &JobSpec) -> bool {
+    matches!(job.method, Method::Qlora { .. }) && job.precision.working_bytes() < 4
 }
 
 /// How a layout cuts a kernel.
