@@ -20,6 +20,7 @@ use plimsoll_lifecycle::Phase;
 use plimsoll_observe::{Planned, WindowRules, coverage, snapshot};
 use plimsoll_protocol::{CheckpointAsk, PlanReply};
 use plimsoll_scheduling::{JobKey, plan};
+use plimsoll_sizing::Cache;
 
 use self::memory::{Memory, Refused};
 use crate::assumed::Assumed;
@@ -57,6 +58,8 @@ pub struct Cycle {
     memories: BTreeMap<String, Memory>,
     released: Arc<Vec<Release>>,
     world: Option<World>,
+    /// Searches of jobs sized before.
+    sizes: Cache,
     applied: classes::Applied,
 }
 
@@ -82,6 +85,7 @@ impl Cycle {
             memories: BTreeMap::new(),
             released: Arc::default(),
             world: None,
+            sizes: Cache::default(),
             applied: classes::Applied::default(),
         }
     }
@@ -186,7 +190,7 @@ impl Cycle {
             trial_refused: memory.refused.as_ref().filter(|r| r.until > now).map(|r| r.message.clone()),
             released: self.released.clone(),
         };
-        Turn::think(world, from, known, config, now)
+        Turn::think(world, from, known, (config, &mut self.sizes), now)
     }
 
     /// Notes who gave devices back in this turn, so that whoever starts there can say whose they were.

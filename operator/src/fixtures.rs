@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use plimsoll_crds::training_job::TrainingJobStatus;
 use plimsoll_crds::{AcceleratorClass, TrainingJob, TrainingQueue};
 use plimsoll_observe::Objects;
+use plimsoll_sizing::Cache;
 use serde_json::json;
 
 use crate::config::Config;
@@ -141,5 +142,5 @@ pub fn holding(state: &str) -> serde_json::Value {
 
 /// The first half of a turn.
 pub fn think(world: &World, job: &Arc<TrainingJob>, known: Known) -> Turn {
-    Turn::think(world, dereference(world, job), known, &Config::default(), now())
+    Turn::think(world, dereference(world, job), known, (&Config::default(), &mut Cache::default()), now())
 }

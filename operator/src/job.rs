@@ -33,6 +33,7 @@ use plimsoll_lifecycle::{Event, FailureReason, Phase, Policy, State, StopCause};
 use plimsoll_menu::Menu;
 use plimsoll_observe::{Coverage, Planned};
 use plimsoll_scheduling::{Action, JobKey, Reason, WaitNumbers};
+use plimsoll_sizing::Cache;
 
 use self::dereference::Dereferenced;
 use self::gang::Gang;
@@ -145,7 +146,13 @@ pub struct Trial {
 
 impl Turn {
     /// The first half: everything up to where the job stands.
-    pub fn think(world: &World, from: Dereferenced<'_>, known: Known, config: &Config, now: Timestamp) -> Self {
+    pub fn think(
+        world: &World,
+        from: Dereferenced<'_>,
+        known: Known,
+        (config, sizes): (&Config, &mut Cache),
+        now: Timestamp,
+    ) -> Self {
         let Dereferenced { job, key, uid, pods, nodes } = from;
         let status = job.status.clone().unwrap_or_default();
         let was = memory::recall(status.lifecycle.as_ref(), now);
@@ -183,7 +190,7 @@ impl Turn {
         };
         turn.learn();
         turn.hear_what_happened(now);
-        turn.size(world, now);
+        turn.size(world, sizes, now);
         turn
     }
 
@@ -219,11 +226,11 @@ impl Turn {
         }
     }
 
-    fn size(&mut self, world: &World, now: Timestamp) {
+    fn size(&mut self, world: &World, sizes: &mut Cache, now: Timestamp) {
         let Ok(valid) = &self.validated else { return };
         let learned = self.status.evidence.clone().unwrap_or_default();
         let held = self.status.allocation.as_ref();
-        let sized = size::size(&valid.spec, &world.classes, &learned, held, self.known.sized.take());
+        let sized = size::size(&valid.spec, (&world.classes, sizes), &learned, held, self.known.sized.take());
         let exhausted = sized.menu.candidates.is_empty();
         let ran_out = matches!(&self.state.phase, Phase::Waiting { after: Some(StopCause::DeviceOutOfMemory), .. });
         self.sized = Some(sized);

@@ -1,7 +1,7 @@
 //! Builds the menu: looks at every way to run a job, keeps what fits and ranks it.
 
 use crate::estimate::mfu;
-use crate::learned::{Blame, Expected, KnownMemory, MemoryCorrection, StepCorrection, StepsAt, StepsOf};
+use crate::learned::{Blame, Expected, Fits, KnownMemory, MemoryCorrection, StepCorrection, StepsAt, StepsOf};
 use crate::memory::GIB;
 use crate::pareto;
 use crate::rank::rank;
@@ -24,6 +24,10 @@ const TIGHT: f64 = 0.97;
 /// Steps within this share of the shortest count as equally short, so that the simpler way is taken.
 const SAME_STEP: f64 = 0.01;
 
+/// Ways within this many times the shortest step are looked at with the model fitted to what ran: it takes a while, and
+/// seldom moves a step further.
+const REFINED: f64 = 1.5;
+
 /// A running job's cut is kept unless another one of its layout gains at least this share of the step; that may go to
 /// running pods.
 const WORTH_A_CUT: f64 = 0.03;
@@ -36,7 +40,9 @@ const WORTH_A_LAYOUT: f64 = 0.10;
 /// The result does not depend on the order of `classes`. `current` is what runs now, if anything does; with `evidence`
 /// the learned rules apply (see the crate's documentation on ranking).
 pub fn menu(job: &JobSpec, classes: &[ClassSpec], evidence: &Evidence, current: Option<&Current>) -> Menu {
-    corrected(job, classes, &Search::new(job, classes), evidence, current)
+    let search = Search::new(job, classes);
+    let fits = Fits::learn(job, classes, &search.model, evidence);
+    corrected(job, classes, &search, (evidence, &fits), current)
 }
 
 /// The menu from the ways that were found on the classes.
@@ -44,11 +50,11 @@ pub(crate) fn corrected(
     job: &JobSpec,
     classes: &[ClassSpec],
     search: &Search,
-    evidence: &Evidence,
+    (evidence, fits): (&Evidence, &Fits),
     current: Option<&Current>,
 ) -> Menu {
     let model = &search.model;
-    let steps = StepCorrection::learn(job, classes, model, evidence);
+    let steps = StepCorrection::learn(job, evidence, fits);
     let peaks = KnownMemory::all(model, evidence);
     let look = |blame| {
         let mut looked = Menu::default();
@@ -251,6 +257,10 @@ impl Look<'_> {
         {
             let message = || self.too_large(shape, way, bytes);
             reject.note(shape.gpus(), RejectionReason::DeviceMemory, message);
+        }
+        let shortest = offers.iter().map(|offer| offer.expected.step_seconds).fold(f64::INFINITY, f64::min);
+        for offer in offers.iter_mut().filter(|offer| offer.expected.step_seconds <= shortest * REFINED) {
+            offer.expected = steps.refine(shape, offer.way, offer.expected);
         }
         self.best(shape, offers)
     }

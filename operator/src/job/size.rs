@@ -5,7 +5,7 @@ use std::sync::Arc;
 use plimsoll_crds::training_job::{Allocation, Evidence};
 use plimsoll_menu::Menu;
 use plimsoll_observe::{current, evidence};
-use plimsoll_sizing::{ClassSpec, Current, JobSpec};
+use plimsoll_sizing::{Cache, ClassSpec, Current, JobSpec};
 
 /// A menu and what it was made from, so that a cycle in which nothing changed costs nothing.
 #[derive(Clone, Debug)]
@@ -18,10 +18,11 @@ pub struct Sized {
     pub menu: Arc<Menu>,
 }
 
-/// Makes a menu, or takes the one of the last cycle when nothing that it was made from has changed.
+/// Makes a menu, or takes the one of the last cycle when nothing that it was made from has changed. Jobs that are equal, and
+/// one that new evidence came of, are not searched again.
 pub fn size(
     spec: &JobSpec,
-    classes: &Arc<Vec<ClassSpec>>,
+    (classes, sizes): (&Arc<Vec<ClassSpec>>, &mut Cache),
     learned: &Evidence,
     held: Option<&Allocation>,
     last: Option<Sized>,
@@ -35,6 +36,6 @@ pub fn size(
     {
         return last;
     }
-    let menu = plimsoll_sizing::menu(spec, classes, &evidence::to_sizing(learned), current.as_ref());
+    let menu = sizes.menu(spec, classes, &evidence::to_sizing(learned), current.as_ref());
     Sized { spec: spec.clone(), classes: classes.clone(), evidence: learned.clone(), current, menu: Arc::new(menu) }
 }

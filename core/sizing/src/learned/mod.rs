@@ -2,6 +2,7 @@
 //!
 //! Evidence is stored as it was observed, never as a correction, so that a better rule can be applied to old evidence.
 
+mod fits;
 pub mod least_squares;
 mod memory;
 mod steps;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Batch, ClassName, Layout, Shape};
 
+pub(crate) use fits::Fits;
 pub(crate) use memory::{BOUNDS, Blame, Known as KnownMemory, MEASURED_BOUNDS, MemoryCorrection};
 pub(crate) use steps::{Expected, StepCorrection, StepsAt, StepsOf};
 

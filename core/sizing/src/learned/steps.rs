@@ -7,9 +7,8 @@
 
 use std::cell::{Cell, OnceCell};
 
-use super::{Evidence, StepEvidence};
-use crate::search::{SizeModel, Timed, Way};
-use crate::step_time::Run;
+use super::{Evidence, Fits, StepEvidence};
+use crate::search::{Timed, Way};
 use crate::{Batch, ClassSpec, JobSpec, Layout, Shape};
 
 /// A step as expected after correction.
@@ -19,22 +18,30 @@ pub(crate) struct Expected {
     pub(crate) sm_activity: f64,
 }
 
+impl Expected {
+    /// The same work in a step of another length, which is at least that of the work.
+    fn in_step(self, seconds: f64) -> Self {
+        let busy = self.step_seconds * self.sm_activity;
+        let step_seconds = seconds.max(busy);
+        Self { step_seconds, sm_activity: (busy / step_seconds).clamp(0.0, 1.0) }
+    }
+}
+
 /// What the evidence says about the steps of a job.
 pub(crate) struct StepCorrection<'a> {
     /// Oldest first.
     known: Vec<Known<'a>>,
+    fits: &'a Fits,
 }
 
 /// One observation, with what is worked out of it once it is asked for.
 struct Known<'a> {
     seen: &'a StepEvidence,
-    /// Its class, where the cluster has it.
-    class: Option<&'a ClassSpec>,
+    /// What was predicted for it, where its class is there.
+    prior: Option<&'a Timed>,
     /// Its devices and its micro-batch, as [`octaves`].
     gpus: i64,
     micro: i64,
-    job: &'a JobSpec,
-    model: &'a SizeModel,
     carry: OnceCell<Option<Carry>>,
     /// Busy seconds per sample that do not depend on the micro-batch, and those that shrink with it.
     efficiency: OnceCell<Option<(f64, f64)>>,
@@ -62,23 +69,17 @@ pub(crate) struct StepsAt<'a> {
 
 impl<'a> StepCorrection<'a> {
     /// Takes the observations that have the job's global batch; those of another one are about another job.
-    pub(crate) fn learn(
-        job: &'a JobSpec,
-        classes: &'a [ClassSpec],
-        model: &'a SizeModel,
-        evidence: &'a Evidence,
-    ) -> Self {
-        let known = evidence.steps.iter().filter(|seen| seen.batch.global == job.global_batch).map(|seen| Known {
+    pub(crate) fn learn(job: &JobSpec, evidence: &'a Evidence, fits: &'a Fits) -> Self {
+        let own = evidence.steps.iter().enumerate().filter(|(_, seen)| seen.batch.global == job.global_batch);
+        let known = own.map(|(at, seen)| Known {
             seen,
-            class: classes.iter().find(|class| class.name == seen.class),
+            prior: fits.prior(at),
             gpus: octaves(seen.shape.gpus()),
             micro: octaves(seen.batch.micro),
-            job,
-            model,
             carry: OnceCell::new(),
             efficiency: OnceCell::new(),
         });
-        Self { known: known.collect() }
+        Self { known: known.collect(), fits }
     }
 
     /// The fastest step observed at any size, in seconds: what smaller sizes are compared with. It never creeps: a
@@ -101,7 +102,7 @@ impl<'a> StepCorrection<'a> {
 
     /// What bears on one class.
     pub(crate) fn of(&'a self, class: &ClassSpec) -> StepsOf<'a> {
-        let usable = || self.known.iter().rev().filter(|known| known.class.is_some());
+        let usable = || self.known.iter().rev().filter(|known| known.prior.is_some());
         let own: Vec<&Known<'_>> = usable().filter(|known| known.seen.class == class.name).collect();
         let none = own.is_empty();
         StepsOf { correction: self, usable: if none { usable().collect() } else { own }, own: !none }
@@ -132,10 +133,7 @@ fn octaves(count: u32) -> i64 {
 impl Known<'_> {
     /// How it is carried over; `None` where its class is gone or the size model has no time for it.
     fn carry(&self) -> Option<&Carry> {
-        let StepEvidence { shape, layout, batch, .. } = self.seen;
-        let class = self.class?;
-        let prior = || self.model.step(Run { job: self.job, class, shape, layout, batch });
-        self.carry.get_or_init(|| Carry::new(self.seen, &prior())).as_ref()
+        self.carry.get_or_init(|| Carry::new(self.seen, self.prior?)).as_ref()
     }
 
     fn busy_per_sample(&self) -> f64 {
@@ -181,6 +179,16 @@ impl StepsAt<'_> {
         match self.carry(batch) {
             Some(carry) if prior.total.is_finite() => carry.over(prior),
             _ => Expected { step_seconds: prior.total, sm_activity: prior.sm_activity },
+        }
+    }
+
+    /// What is expected of a way by the model that was fitted to what ran, where there is one and the way was not seen
+    /// itself.
+    pub(crate) fn refine(&self, shape: &Shape, way: &Way, expected: Expected) -> Expected {
+        let Way { layout, batch, .. } = way;
+        match self.correction.fits.step_seconds(shape, layout, batch) {
+            Some(seconds) if self.seen_here(layout, batch).is_none() => expected.in_step(seconds),
+            _ => expected,
         }
     }
 

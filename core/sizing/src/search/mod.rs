@@ -50,6 +50,8 @@ pub(crate) struct SizeModel {
     samples: BTreeMap<Degrees, Sample>,
     /// Model FLOPs of one step.
     pub(crate) step_flops: f64,
+    /// Parameters that receive gradients.
+    pub(crate) trained_parameters: f64,
 }
 
 /// What one sample's work depends on.
@@ -132,7 +134,8 @@ impl SizeModel {
         let profile = job.model.profile(job.sequence_length);
         let footprint = Footprint::of_profile(&profile, job, &Program::default(), Tuning::default());
         let step_flops = Flops::of_profile(&profile, job, Recompute::None).model * f64::from(job.global_batch);
-        Self { profile, footprint, samples: BTreeMap::new(), step_flops }
+        let trained_parameters = job.trained_parameters() as f64;
+        Self { profile, footprint, samples: BTreeMap::new(), step_flops, trained_parameters }
     }
 
     /// Device memory of a layout at a micro-batch, as [`Memory::of`] has it.
@@ -181,6 +184,11 @@ impl Search {
             found.push(of_class);
         }
         Self { model, classes: found }
+    }
+
+    /// Ways of all classes and shapes.
+    pub(crate) fn ways(&self) -> usize {
+        self.classes.iter().flat_map(|of_class| &of_class.shapes).map(|of_shape| of_shape.ways.len()).sum()
     }
 }
 
