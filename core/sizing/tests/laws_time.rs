@@ -119,8 +119,8 @@ proptest! {
     #[test]
     fn parts_are_finite_never_negative_and_sum_to_the_total(way in ways()) {
         let step = way.step();
-        let StepTime { compute, communication, optimizer, launch, bubble, stall, saturation } = step;
-        let parts = [compute, communication, optimizer, launch, bubble, stall];
+        let StepTime { compute, scoring, generation, communication, optimizer, launch, bubble, stall, saturation } = step;
+        let parts = [compute, scoring, generation, communication, optimizer, launch, bubble, stall];
         prop_assert!(parts.iter().all(|part| part.is_finite() && *part >= 0.0), "{step:?}");
         prop_assert!((parts.iter().sum::<f64>() - step.total()).abs() <= 1e-12 * step.total());
         prop_assert!((0.0..=1.0).contains(&saturation) && (0.0..=1.0).contains(&step.sm_activity()));

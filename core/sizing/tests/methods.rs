@@ -4,7 +4,7 @@ mod common;
 
 use common::{class, gpt, job, llama};
 use plimsoll_sizing::method::federated::Federated;
-use plimsoll_sizing::method::reinforcement::{Algorithm, Placement, Reinforcement, Reward, RoleKind};
+use plimsoll_sizing::method::reinforcement::{Algorithm, Engine, Reinforcement, Reward, RoleKind};
 use plimsoll_sizing::{
     Batch, Custom, Flops, JobSpec, Layout, Matrices, Method, Model, Optimizer, PeakFlops, Precision, Profile,
     Recompute, Shape, estimate,
@@ -136,11 +136,10 @@ fn roles_of_reinforcement_learning_follow_the_algorithm() {
     let step = Reinforcement {
         algorithm: Algorithm::Ppo,
         prompt_tokens: 256,
-        answer_tokens: 768,
         epochs: 1,
         reward: Reward::Model { parameters: 8_030_261_248 },
         reference: true,
-        placement: Placement::Colocated,
+        engine: Engine { ranks: 1, at_once: 64, sleeps: true },
     };
     let kinds = |step: Reinforcement| step.roles(&profile, BF16).iter().map(|role| role.kind).collect::<Vec<_>>();
     use RoleKind::{Actor, Critic, Reference, Reward as Judge, Rollout};
@@ -151,11 +150,13 @@ fn roles_of_reinforcement_learning_follow_the_algorithm() {
     // 2·2·L·k·d_h bytes per token.
     assert_eq!(rollout.cache_bytes, 2.0 * 2.0 * 32.0 * 1024.0 * 1024.0);
     assert_eq!(grpo.refit_bytes(&profile, BF16), 2.0 * 8_030_261_248.0);
-    // One answer on an H100 is bound by reading the weights: 16 GB at 3.35 TB/s per token.
-    let seconds = grpo.generation_seconds(&rollout, 1, 3.35e12, 989e12);
-    assert!((seconds / (768.0 * 16.06e9 / 3.35e12) - 1.0).abs() < 0.01, "{seconds}");
-    assert!(grpo.generation_seconds(&rollout, 64, 3.35e12, 989e12) < 64.0 * seconds);
-    assert_eq!(Reinforcement::generation_share(3.0, 1.0), 0.75);
+    assert_eq!(grpo.answer_tokens(1024), 768);
+    // Per token: generation, old probabilities 2N each, training 6N; the reference another 2N; PPO trains and asks twice.
+    let forwards = |step| Method::Reinforcement(step).demand(&profile, BF16).flops(&profile) / profile.forward_flops();
+    assert_eq!(forwards(grpo), 1.0 + 1.0 + 3.0);
+    assert_eq!(forwards(Reinforcement { reference: true, ..grpo }), 6.0);
+    assert!((forwards(step) - 11.0_f64).abs() < 1e-6);
+    assert_eq!(forwards(Reinforcement { epochs: 4, ..grpo }), 1.0 + 1.0 + 12.0);
 }
 
 /// Bytes of states beside the weights: 8 for AdamW, 2 in eight bits, 4 for one moment; Muon one moment in matrices and two

@@ -2,9 +2,10 @@
 
 use super::states::{StateSums, has_attention};
 use super::tuning::{Adapters, Tuning};
-use super::{Memory, Parts, base_is_quantised};
+use super::{Memory, Parts};
 use crate::calibration::MemoryConstants;
 use crate::method::Matrices;
+use crate::method::reinforcement::Reinforcement;
 use crate::profile::{Divides, Kernel, KernelKind, Place, Profile, Role, Unit};
 use crate::{AttentionKernel, JobSpec, Layout, Precision, Program, Recompute, Schedule};
 
@@ -89,6 +90,15 @@ pub struct Footprint {
     working: f64,
     loss_element: f64,
     fused_loss: bool,
+    generation: Option<Generation>,
+}
+
+/// What writes samples, and what one answer keeps.
+#[derive(Clone, Copy, Debug)]
+struct Generation {
+    step: Reinforcement,
+    weight_bytes: f64,
+    cache_bytes: f64,
 }
 
 impl Footprint {
@@ -103,7 +113,7 @@ impl Footprint {
         let adapters = job.method.adapters();
         let kept = Kept {
             working: job.precision.working_bytes() as f64,
-            quantised: base_is_quantised(job.method, job.precision),
+            quantised: job.base_is_quantised(),
             adapters: adapters.map(|(_, matrices)| (tuning.adapters, matrices)),
             stores_scores: program.attention == AttentionKernel::Stored,
         };
@@ -119,6 +129,11 @@ impl Footprint {
             working: job.precision.working_bytes() as f64,
             // A loss in fp32 unless weights are 16 bits throughout.
             fused_loss: tuning.fused_loss,
+            generation: demand.generation.map(|step| Generation {
+                step,
+                weight_bytes: step.refit_bytes(profile, job.precision),
+                cache_bytes: step.cache_bytes(profile, job.precision),
+            }),
             loss_element: if job.precision == Precision::Bf16 { 2.0 } else { 4.0 },
         }
     }
@@ -133,7 +148,19 @@ impl Footprint {
                 fullest = other;
             }
         }
+        fullest.rollout = self.rollout(layout, &fullest);
         fullest.memory(layout.devices(), constants)
+    }
+
+    /// What the engine that generates adds to what a device holds. While it works there are states, but no activations,
+    /// loss or buffers; if it sleeps while others work, these have its room and it has theirs.
+    fn rollout(&self, layout: &Layout, parts: &Parts) -> f64 {
+        let Some(Generation { step, weight_bytes, cache_bytes }) = self.generation else { return 0.0 };
+        let devices = layout.devices();
+        let answers = step.answers_at_once(self.global_batch, devices);
+        let engine = (weight_bytes + answers * cache_bytes) / step.ranks(devices);
+        let room = parts.activations + parts.logits + parts.workspace + parts.buffers;
+        if step.engine.sleeps { (engine - room).max(0.0) } else { engine }
     }
 
     /// One pipeline stage. The first holds the most micro-batches and the embedding, the last the output side: one of them

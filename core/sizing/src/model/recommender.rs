@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::profile::{Divides, Kernel, KernelKind, Place, Profile, Role, Unit};
+use crate::profile::{Divides, Kernel, KernelKind, Place, Profile, Role, SparseRows, Unit};
 
 /// One embedding table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +101,18 @@ impl Recommender {
         self.tables.iter().chain(&self.factors).map(|table| table.rows as f64 * f64::from(table.width)).sum()
     }
 
+    fn sparse_rows(&self) -> SparseRows {
+        self.tables.iter().chain(&self.factors).fold(SparseRows::default(), |sum, table| {
+            let (read, width) = (f64::from(table.lookups), f64::from(table.width));
+            SparseRows {
+                rows: sum.rows + table.rows as f64,
+                read: sum.read + read,
+                elements: sum.elements + read * width,
+                pooled: sum.pooled + width,
+            }
+        })
+    }
+
     /// Parameters in all; every dense layer has a bias.
     pub fn parameters(&self) -> u64 {
         let (bottom, top) = self.layers();
@@ -126,6 +138,7 @@ impl Recommender {
         if !lookups.is_empty() {
             units.push(Unit {
                 parameters: self.table_parameters() as u64,
+                sparse: Some(self.sparse_rows()),
                 kernels: lookups,
                 ..Unit::new("tables", Role::Embedding)
             });
