@@ -140,16 +140,13 @@ impl Footprint {
 
     /// What the fullest device of a layout needs at a micro-batch.
     pub fn memory(&self, layout: &Layout, micro_batch: u32, constants: &MemoryConstants) -> Memory {
-        let last = layout.pipeline.max(1) - 1;
-        let mut fullest = self.stage(layout, micro_batch, 0, constants);
-        if last > 0 {
-            let other = self.stage(layout, micro_batch, last, constants);
-            if other.live() > fullest.live() {
-                fullest = other;
-            }
-        }
-        fullest.rollout = self.rollout(layout, &fullest);
-        fullest.memory(layout.devices(), constants)
+        let of = |stage| {
+            let parts = self.stage(layout, micro_batch, stage, constants);
+            Parts { rollout: self.rollout(layout, &parts), ..parts }.memory(layout.devices(), constants)
+        };
+        let (first, last) = (of(0), layout.pipeline.max(1) - 1);
+        let other = if last > 0 { of(last) } else { first };
+        if other.total() > first.total() { other } else { first }
     }
 
     /// What the engine that generates adds to what a device holds. While it works there are states, but no activations,
@@ -211,15 +208,18 @@ impl Footprint {
             Recompute::Selective if !operators => samples * self.largest(layout, |unit| unit.scores),
             _ => samples * self.largest(layout, all),
         };
-        let (plain, mut lean) = (parts(held(&all), 0.0), parts(held(&lean), again));
-        if self.states.keeps_gathered(layout) {
-            // By the end of the backward pass everything is gathered, and what was kept is gone.
-            let end = self.states.whole(layout, (first, last)) + samples * self.largest(layout, all) + pair;
-            let now = states.buffers + lean.activations + lean.logits + lean.workspace;
-            lean.buffers += (end - now).max(0.0);
-        }
+        let whole = |mut parts: Parts| {
+            if self.states.keeps_gathered(layout) {
+                // By the end of the backward pass everything is gathered, and what was kept is gone.
+                let end = self.states.whole(layout, (first, last)) + samples * self.largest(layout, all) + pair;
+                let now = states.buffers + parts.activations + parts.logits + parts.workspace;
+                parts.buffers += (end - now).max(0.0);
+            }
+            parts
+        };
         // Where one unit is the whole model, computing it again saves nothing.
-        if lean.live() < plain.live() || self.states.keeps_gathered(layout) { lean } else { plain }
+        let (plain, lean) = (whole(parts(held(&all), 0.0)), whole(parts(held(&lean), again)));
+        if lean.live() < plain.live() { lean } else { plain }
     }
 
     /// Micro-batches that a stage holds at once: all for GPipe, `p - i` for 1F1B and ZB-H1 (arXiv 2104.04473, section 2.2;

@@ -189,11 +189,13 @@ impl Exchange<'_> {
         let fellows = copies / sharing.max(1);
         let between = if fellows > 1 {
             let group = self.group(fellows, layout.tensor.saturating_mul(sharing));
-            exposed(group.all_reduce(gradients / f64::from(sharing), 1.0), backward, constants)
+            group.all_reduce(gradients / f64::from(sharing), 1.0)
         } else {
             0.0
         };
-        rows + exposed(bytes, hides, constants) + between
+        // Inside a node and between nodes both go on at once, block after block; on the network one waits for the other.
+        let all = if group.leaves_node() { bytes + between } else { bytes.max(between) };
+        rows + exposed(all, hides, constants)
     }
 
     /// Every state is read and written, on the devices that hold it; what waits on the host crosses PCI Express. Of tables

@@ -71,7 +71,7 @@ impl Answer {
         let (job, layout) = (run.job, run.layout);
         let devices = layout.devices();
         let ranks = self.step.ranks(devices);
-        let (batch, tokens) = (f64::from(job.global_batch), self.step.answer_tokens(job.sequence_length));
+        let (batch, tokens) = (f64::from(run.batch.global), self.step.answer_tokens(job.sequence_length));
         let at_once = self.step.answers_at_once(batch, devices);
         let turns = self.step.answers(batch, devices) / at_once;
         let filled = 1.0 - f64::from(tokens) / (2.0 * f64::from(job.sequence_length.max(1)));
