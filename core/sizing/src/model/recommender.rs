@@ -124,22 +124,17 @@ impl Recommender {
     pub fn profile(&self) -> Profile {
         let (bottom, top) = self.layers();
         let mut units = Vec::new();
-        let tables = self.tables.iter().chain(&self.factors);
-        let lookups: Vec<Kernel> = tables
-            .map(|table| {
-                let width = f64::from(table.width);
-                // Indices of eight bytes are kept.
-                Kernel {
-                    saved_bytes_fixed: 8.0 * f64::from(table.lookups),
-                    ..Kernel::new(KernelKind::Lookup, width * f64::from(table.lookups), width)
-                }
-            })
-            .collect();
-        if !lookups.is_empty() {
+        let rows = self.sparse_rows();
+        if rows.rows > 0.0 {
+            // One kernel reads all tables (arXiv 2104.05158, section 4.1). Places of eight bytes are kept.
+            let lookup = Kernel {
+                saved_bytes_fixed: 8.0 * rows.read,
+                ..Kernel::new(KernelKind::Lookup, rows.elements, rows.pooled)
+            };
             units.push(Unit {
                 parameters: self.table_parameters() as u64,
-                sparse: Some(self.sparse_rows()),
-                kernels: lookups,
+                sparse: Some(rows),
+                kernels: vec![lookup],
                 ..Unit::new("tables", Role::Embedding)
             });
         }

@@ -16,6 +16,7 @@
 
 mod exchange;
 mod generation;
+mod ledger;
 mod program;
 mod rates;
 mod work;
