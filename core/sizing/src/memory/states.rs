@@ -77,7 +77,7 @@ impl StateSums {
             }
             Sharding::Optimizer | Sharding::Gradients => bucket,
             Sharding::Full => {
-                let largest = self.holdings.largest.trained / self.holdings.models * bytes.gradients;
+                let largest = self.holdings.largest.trained * bytes.gradients;
                 let gathered = self.holdings.gathered(layout).weights(bytes.weights);
                 let most = held.weights(bytes.weights) * (1.0 - 1.0 / ranks) + bucket;
                 (gathered + largest / f64::from(layout.tensor.max(1))).min(most)

@@ -71,7 +71,7 @@ pub(crate) struct Holdings {
     layers: f64,
     /// One repetition of the largest block, its routed experts apart.
     block: [Holding; 2],
-    /// One repetition of the largest unit.
+    /// One repetition of the largest unit, of one model.
     pub(crate) largest: Holding,
     /// Models that are trained, each as large as the profile.
     pub(crate) models: f64,
@@ -134,7 +134,8 @@ impl Holdings {
         let input: f64 = profile.role(Role::Embedding).map(|unit| unit.all_parameters() as f64).sum();
         let tied: f64 = profile.units.iter().map(|unit| unit.tied_parameters as f64).sum();
         all.tied = all.embedding.times(tied / input.max(1.0));
-        all.largest = all.largest.plus(all.embedding, largest_tied as f64 / input.max(1.0));
+        let largest = all.largest.plus(all.embedding, largest_tied as f64 / input.max(1.0));
+        all.largest = Holding { trained: largest.trained / all.models, ..largest };
         all
     }
 

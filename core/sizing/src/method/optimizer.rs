@@ -70,7 +70,7 @@ impl Optimizer {
             return [self.table_bytes(rows, parameters, precision), 0.0];
         }
         if unit.role != Role::Body {
-            return [self.vector_bytes(unit.role, parameters, precision), 0.0];
+            return [self.side_bytes(parameters, precision), 0.0];
         }
         if unit.kernels.iter().any(|kernel| kernel.weights > 0 && kernel.matrix.is_none()) {
             let each = self.moment_bytes(precision);
@@ -102,8 +102,7 @@ impl Optimizer {
 
     /// Bytes of the states of an input or output side. Adafactor's sums of a vocabulary's matrices, a part in their width,
     /// are left out; neither Muon nor Shampoo take these matrices.
-    fn vector_bytes(self, role: Role, parameters: f64, precision: Precision) -> f64 {
-        debug_assert!(role != Role::Body, "the body stands in matrices");
+    fn side_bytes(self, parameters: f64, precision: Precision) -> f64 {
         match self {
             Self::Adafactor => 0.0,
             Self::Muon => 2.0 * moment(precision) * parameters,
@@ -117,7 +116,7 @@ impl Optimizer {
     fn table_bytes(self, rows: &SparseRows, parameters: f64, precision: Precision) -> f64 {
         match self {
             Self::Adafactor | Self::Adagrad => 4.0 * rows.rows,
-            _ => self.vector_bytes(Role::Embedding, parameters, precision),
+            _ => self.side_bytes(parameters, precision),
         }
     }
 
