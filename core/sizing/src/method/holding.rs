@@ -207,17 +207,17 @@ impl Each<'_> {
             _ => working,
         };
         let [own_moments, expert_moments] = optimizer.unit_bytes(unit, precision);
-        let matrices = if unit.role == Role::Body { optimizer::matrices(unit) } else { Default::default() };
+        let [own_flops, expert_flops] = optimizer.unit_flops(unit);
         let frozen = if self.base_is_frozen { 1.0 } else { 1.0 - trained };
-        let part = |parameters: f64, moments: f64, matrices: &optimizer::Matrices| Holding {
+        let part = |parameters: f64, moments: f64, step_flops: f64| Holding {
             trained: self.scale * trained * parameters,
             moments: self.scale * trained * moments,
-            step_flops: self.scale * trained * optimizer.matrix_flops(matrices),
+            step_flops: self.scale * trained * step_flops,
             frozen: frozen * parameters * frozen_each,
             residents: parameters * self.residents_each,
             ..Holding::default()
         };
-        let mut parts = [part(own, own_moments, &matrices[0]), part(experts, expert_moments, &matrices[1])];
+        let mut parts = [part(own, own_moments, own_flops), part(experts, expert_moments, expert_flops)];
         if let Some((rank, chosen)) = self.adapters {
             let adapters = adapters(unit, rank, chosen.places());
             for (part, matrices) in parts.iter_mut().zip(&adapters) {

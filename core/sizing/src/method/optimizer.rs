@@ -72,12 +72,27 @@ impl Optimizer {
         if unit.role != Role::Body {
             return [self.side_bytes(parameters, precision), 0.0];
         }
-        if unit.kernels.iter().any(|kernel| kernel.weights > 0 && kernel.matrix.is_none()) {
+        let unknown = unit.kernels.iter().any(|kernel| kernel.weights > 0 && kernel.matrix.is_none());
+        if unknown || !self.sees_matrices() {
             let each = self.moment_bytes(precision);
             return [each * (parameters - experts), each * experts];
         }
         let [shared, expert] = matrices(unit);
         [self.matrix_bytes(&shared, parameters - experts, precision), self.matrix_bytes(&expert, experts, precision)]
+    }
+
+    /// Whether its states or its step depend on matrices, not on the number of parameters alone.
+    fn sees_matrices(self) -> bool {
+        matches!(self, Self::Adafactor | Self::Muon | Self::Shampoo)
+    }
+
+    /// FLOPs of one step on the matrices of one repetition of a unit: what belongs to routed experts apart, last.
+    pub(crate) fn unit_flops(self, unit: &Unit) -> [f64; 2] {
+        if unit.role == Role::Body && self.sees_matrices() {
+            matrices(unit).map(|matrices| self.matrix_flops(&matrices))
+        } else {
+            [0.0; 2]
+        }
     }
 
     /// Bytes of the states of so many parameters of the body, most of which stand in these matrices.
@@ -126,12 +141,8 @@ impl Optimizer {
     /// (Jordan 2024, arXiv 2502.16982). Shampoo's products with its inverse roots take `2·m·n·(m + n)`; computing the
     /// roots is rare and left out.
     pub fn step_flops(self, profile: &Profile) -> f64 {
-        let body = profile.role(Role::Body);
-        let of = |unit: &Unit| {
-            let [shared, experts] = matrices(unit);
-            f64::from(unit.repeats) * (self.matrix_flops(&shared) + self.matrix_flops(&experts))
-        };
-        body.map(of).sum()
+        let of = |unit: &Unit| f64::from(unit.repeats) * self.unit_flops(unit).iter().sum::<f64>();
+        profile.units.iter().map(of).sum()
     }
 
     /// The same of some matrices.
