@@ -154,7 +154,9 @@ impl Exchange<'_> {
         let working = self.run.job.precision.working_bytes() as f64;
         let weights = work.held.trained / work.models * working + work.held.frozen;
         let gather = self.sharers().all_gather(weights, self.layers / self.stages);
-        exposed(micro_batches * passes * gather, seconds, self.constants)
+        // Between stages weights stay whole, as below.
+        let times = if self.run.layout.pipeline > 1 { 1.0 } else { micro_batches };
+        exposed(times * passes * gather, seconds, self.constants)
     }
 
     /// Data-parallel communication of a step that `busy` seconds do not hide, of which the last micro-batch's backward
@@ -162,7 +164,7 @@ impl Exchange<'_> {
     ///
     /// Gradients are summed once per step, under the last backward pass. Shared optimizer states scatter gradients and
     /// gather weights instead; shared gradients scatter in every micro-batch; full sharding also gathers weights twice in
-    /// each (arXiv 1910.02054, section 7: 2Ψ against 3Ψ). Groups that hold all states among themselves sum gradients over
+    /// each (arXiv 1910.02054, section 7: 2Ψ against 3Ψ), but once a step between pipeline stages, as memory has it. Groups that hold all states among themselves sum gradients over
     /// their fellows at the end.
     pub(super) fn outside(&self, busy: f64, backward: f64, micro_batches: f64) -> f64 {
         let layout = self.run.layout;
@@ -184,6 +186,8 @@ impl Exchange<'_> {
             Sharding::None => return rows + exposed(group.all_reduce(gradients, 1.0), backward, constants),
             Sharding::Optimizer => (scatter + gather, backward),
             Sharding::Gradients => (micro_batches * scatter + gather, busy),
+            // Between stages weights stay whole until the last micro-batch, and gradients are summed whole until then.
+            Sharding::Full if layout.pipeline > 1 => (gather + scatter, busy),
             Sharding::Full => (micro_batches * (2.0 * gather + scatter), busy),
         };
         let fellows = copies / sharing.max(1);
