@@ -7,7 +7,7 @@ use plimsoll_sizing::method::federated::Federated;
 use plimsoll_sizing::method::reinforcement::{Algorithm, Engine, Reinforcement, Reward, RoleKind};
 use plimsoll_sizing::{
     Batch, Custom, Experts, Flops, JobSpec, Layout, Matrices, Memory, Method, Model, Optimizer, PeakFlops, Precision,
-    Profile, Recompute, Shape, Sharding, StepTime, Transformer, estimate,
+    Profile, Recompute, Shape, Sharding, StepTime, Transformer, Window, estimate,
 };
 use proptest::prelude::*;
 
@@ -299,6 +299,26 @@ fn colocated_roles_stand_beside_the_actor() {
     let asleep = of(Method::Reinforcement(Reinforcement { engine, ..grpo(1, 64) }));
     let room = asleep.activations + asleep.logits + asleep.workspace + asleep.buffers;
     assert!(asleep.rollout.abs_diff(actor.rollout.saturating_sub(room)) < 8, "{asleep:?}");
+}
+
+#[test]
+fn a_window_keeps_its_last_keys_alone() {
+    let whole = llama(8, 1024, 8, 8, 4096, 32_000);
+    let near = Transformer { window: Some(Window { size: 1024, global_every: 4 }), ..whole.clone() };
+    let cache = |model: &Transformer| grpo(1, 1).cache_bytes(&model.profile(8192), BF16);
+    // Six blocks of eight keep an eighth.
+    assert!((cache(&near) / cache(&whole) - (2.0 + 6.0 / 8.0) / 8.0).abs() < 1e-12);
+}
+
+/// Nobody knows the matrices of a model that is known by its totals: all of it counts as square ones.
+#[test]
+fn totals_alone_take_the_mean_of_an_optimizer() {
+    let custom = Custom { parameters: 1_000_000, flops_per_sample: 1e9, activation_bytes_per_sample: 0 };
+    let profile = Model::Custom(custom).profile(1);
+    for optimizer in [Optimizer::AdamW, Optimizer::Adafactor, Optimizer::Muon, Optimizer::Shampoo, Optimizer::Adagrad] {
+        let mean = optimizer.moment_bytes(BF16) * 1e6;
+        assert!((optimizer.state_bytes(&profile, BF16) - mean).abs() < 1.0, "{optimizer:?}");
+    }
 }
 
 #[test]

@@ -165,11 +165,14 @@ impl Reinforcement {
     }
 
     /// Bytes of keys and values of one answer at its end: what blocks exchange between context-parallel ranks,
-    /// `2·s·k·d_h` elements each.
+    /// `2·s·k·d_h` elements each, of which a block with a window keeps those that its last query sees.
     pub fn cache_bytes(&self, profile: &Profile, precision: Precision) -> f64 {
-        let attends = |unit: &&Unit| unit.kernels.iter().any(|kernel| kernel.kind == KernelKind::Attention);
-        let blocks = profile.units.iter().filter(attends);
-        let elements: f64 = blocks.map(|unit| unit.exchanged_elements * f64::from(unit.repeats)).sum();
-        elements * precision.working_bytes() as f64
+        let elements = |unit: &Unit| {
+            let core = unit.kernels.iter().find(|kernel| kernel.kind == KernelKind::Attention)?;
+            // Of `s` keys a query sees `k`, and of its scores `1 - k/2s`.
+            let kept = if core.seen < 1.0 { (2.0 * (1.0 - core.seen)).min(1.0) } else { 1.0 };
+            Some(kept * unit.exchanged_elements * f64::from(unit.repeats))
+        };
+        profile.units.iter().filter_map(elements).sum::<f64>() * precision.working_bytes() as f64
     }
 }

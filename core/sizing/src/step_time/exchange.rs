@@ -137,7 +137,7 @@ impl Exchange<'_> {
         group.all_gather(sparse, 1.0).min(group.all_reduce(dense, 1.0))
     }
 
-    /// Group and bytes of the weights that full sharding gathers for one pass over all models.
+    /// The ranks that share out states.
     fn sharers(&self) -> Group {
         let share = if self.program.gathers_tensors { self.constants.tensor_gather.min(1.0) } else { 1.0 };
         let (constants, stride) = (self.constants, self.run.layout.tensor);
@@ -164,8 +164,8 @@ impl Exchange<'_> {
     ///
     /// Gradients are summed once per step, under the last backward pass. Shared optimizer states scatter gradients and
     /// gather weights instead; shared gradients scatter in every micro-batch; full sharding also gathers weights twice in
-    /// each (arXiv 1910.02054, section 7: 2Ψ against 3Ψ), but once a step between pipeline stages, as memory has it. Groups that hold all states among themselves sum gradients over
-    /// their fellows at the end.
+    /// each (arXiv 1910.02054, section 7: 2Ψ against 3Ψ), but once a step between pipeline stages, as memory has it.
+    /// Groups that hold all states among themselves sum gradients over their fellows at the end.
     pub(super) fn outside(&self, busy: f64, backward: f64, micro_batches: f64) -> f64 {
         let layout = self.run.layout;
         let (copies, sharing) = (self.copies(), self.sharing());
