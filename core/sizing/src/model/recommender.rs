@@ -139,19 +139,7 @@ impl Recommender {
             });
         }
         units.extend(bottom.iter().map(|layer| dense("bottom layer", *layer)));
-        if self.interaction == Interaction::Dot {
-            let vectors = self.tables.len() as f64 + 1.0;
-            let width = self.bottom_output();
-            let read = vectors * width;
-            let kernel = Kernel {
-                flops: 2.0 * vectors * vectors * width,
-                saved_elements: read,
-                width: vectors as u32,
-                ..Kernel::new(KernelKind::MatrixProduct, read, self.interacted())
-            };
-            let input_elements = read;
-            units.push(Unit { input_elements, kernels: vec![kernel], ..Unit::new("interaction", Role::Body) });
-        }
+        units.extend(self.interaction_unit());
         units.extend(top.iter().map(|layer| dense("top layer", *layer)));
         if let Some(last) = units.last_mut() {
             let outputs = f64::from(self.top.last().copied().unwrap_or(0));
@@ -159,6 +147,34 @@ impl Recommender {
             last.kernels.push(Kernel { saved_elements: outputs, ..Kernel::new(KernelKind::Loss, outputs, 1.0) });
         }
         Profile { units }
+    }
+
+    /// How vectors come together: copied side by side; for products of all pairs also the products of all with all, of
+    /// which one of each pair is picked.
+    fn interaction_unit(&self) -> Option<Unit> {
+        if self.tables.is_empty() {
+            return None;
+        }
+        let joined = self.bottom_output() + self.tables.iter().map(|table| f64::from(table.width)).sum::<f64>();
+        let copy = Kernel::pointwise(joined, 0.0);
+        let kernels = match self.interaction {
+            Interaction::Concatenate => vec![copy],
+            Interaction::Dot => {
+                let vectors = self.tables.len() as f64 + 1.0;
+                let width = self.bottom_output();
+                let read = vectors * width;
+                let pairs = vectors * vectors;
+                let products = Kernel {
+                    flops: 2.0 * pairs * width,
+                    saved_elements: read,
+                    width: vectors as u32,
+                    ..Kernel::new(KernelKind::MatrixProduct, 2.0 * read, pairs)
+                };
+                let pick = Kernel { inputs: pairs, ..Kernel::pointwise(self.interacted(), 0.0) };
+                vec![copy, products, pick]
+            }
+        };
+        Some(Unit { input_elements: joined, kernels, ..Unit::new("interaction", Role::Body) })
     }
 }
 

@@ -1,7 +1,7 @@
 //! What one micro-batch asks of one device, summed from a profile.
 
 use crate::method::holding::{Holding, Holdings};
-use crate::precision::ROW_INDEX;
+use crate::precision::{ROW_INDEX, row_bytes};
 use crate::profile::{Divides, Kernel, KernelKind, Place, Role, Unit};
 use crate::{JobSpec, Layout, Profile};
 
@@ -143,7 +143,7 @@ impl Work {
             let times = f64::from(unit.repeats);
             let mut load = Load::default();
             for kernel in &unit.kernels {
-                ranks.add(&mut load, kernel, times);
+                ranks.add(&mut load, kernel, times, unit.sparse.is_some());
             }
             let (forward, backward) = match unit.role {
                 Role::Head => (&mut work.head, &mut work.head_backward),
@@ -200,6 +200,7 @@ struct Ranks {
     /// Bytes of `samples` times one element.
     bytes: f64,
     element_bytes: f64,
+    row_bytes: f64,
     stored: bool,
     shares_sequence: bool,
 }
@@ -215,12 +216,13 @@ impl Ranks {
             expert: f64::from(layout.expert.max(1)),
             bytes: samples * element_bytes,
             element_bytes,
+            row_bytes: row_bytes(job.precision),
             stored: program.attention == AttentionKernel::Stored,
             shares_sequence: layout.sequence_parallel,
         }
     }
 
-    fn add(&self, load: &mut Load, kernel: &Kernel, times: f64) {
+    fn add(&self, load: &mut Load, kernel: &Kernel, times: f64, of_table: bool) {
         let of_tensor = |divides| match divides {
             Divides::Tensor => self.tensor,
             Divides::Sequence if self.shares_sequence => self.tensor,
@@ -251,6 +253,11 @@ impl Ranks {
                 load.scores += many * kernel.scores / cut;
             }
             KernelKind::Attention => load.attention_flops += many * kernel.flops * kernel.seen / cut,
+            KernelKind::Lookup if of_table => {
+                // Rows are read as they are stored.
+                let inputs = kernel.inputs * self.row_bytes / self.element_bytes;
+                load.pointwise_elements += many * (inputs + kernel.outputs) / cut;
+            }
             KernelKind::DepthwiseConvolution | KernelKind::Pointwise | KernelKind::Dispatch | KernelKind::Lookup => {
                 load.pointwise_elements += many * (kernel.inputs + kernel.outputs) / cut;
             }
