@@ -4,8 +4,9 @@ mod common;
 mod every;
 
 use common::{class, job, llama};
-use every::{Way, ways};
+use every::{Way, reinforcements, ways};
 use plimsoll_sizing::calibration::Calibration;
+use plimsoll_sizing::method::reinforcement::{Engine, Reinforcement};
 use plimsoll_sizing::{
     Batch, ClassSpec, Flops, JobSpec, Layout, Method, Model, PeakFlops, Prepared, Program, Recompute, Run, Schedule,
     Shape, Sharding, StepTime, Tuning,
@@ -86,6 +87,23 @@ proptest! {
         let flops = [Recompute::None, Recompute::Selective, Recompute::Full].map(|again| Flops::of(&way.job, again));
         prop_assert!(flops.windows(2).all(|pair| pair[0].executed <= pair[1].executed));
         prop_assert!(flops.iter().all(|flops| flops.forward <= flops.model && flops.model <= flops.executed));
+    }
+
+    #[test]
+    fn less_bubble_never_slows(way in ways()) {
+        let with = |schedule| way.on(Layout { schedule, extra_stages: 0, ..way.layout }).seconds();
+        let plain = with(Schedule::OneForwardOneBackward);
+        prop_assert!(with(Schedule::ZeroBubble) <= plain * ROUNDING && plain <= with(Schedule::GPipe) * ROUNDING);
+    }
+
+    #[test]
+    fn more_answers_at_once_never_take_longer(way in ways(), step in reinforcements()) {
+        let with = |at_once| {
+            let step = Reinforcement { engine: Engine { at_once, ..step.engine }, ..step };
+            let job = JobSpec { method: Method::Reinforcement(step), ..way.job.clone() };
+            Way { job, ..way.clone() }.seconds()
+        };
+        prop_assert!(with(2 * step.engine.at_once) <= with(step.engine.at_once) * ROUNDING);
     }
 
     #[test]
