@@ -105,7 +105,7 @@ fn prior(job: &JobSpec, class: &ClassSpec, model: &SizeModel, kind: Layout) -> P
     let slope = (many - one) / f64::from(MICRO[1] - MICRO[0]);
     let compute = (one.is_finite() && slope > 0.0)
         .then(|| PredictedCompute { floor_seconds: (one - slope).max(one * 1e-3), sample_seconds: slope });
-    let gradient = state_bytes(job.precision, job.optimizer, layout.sharding).gradients;
+    let gradient = state_bytes(job.precision, layout.sharding).gradients;
     let bytes = model.trained_parameters * gradient;
     Prior::new(&ClassHabits::of_network(class.network_bytes_per_second), Some(bytes), compute)
 }

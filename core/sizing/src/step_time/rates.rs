@@ -4,7 +4,7 @@ use crate::calibration::TimeConstants;
 use crate::{ClassSpec, JobSpec, Precision};
 
 use super::program::{AttentionKernel, Program};
-use super::work::{Load, quantised};
+use super::work::Load;
 
 /// Seconds that some kernels take, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -73,7 +73,7 @@ impl<'a> Rates<'a> {
             element_bytes: job.precision.working_bytes() as f64,
             cast_bytes: if eight_bit { constants.cast_bytes } else { 0.0 },
             kept: if program.compiled { constants.compiled.min(1.0) } else { 1.0 },
-            quantised: quantised(job),
+            quantised: job.base_is_quantised(),
         })
     }
 
@@ -85,6 +85,21 @@ impl<'a> Rates<'a> {
     /// Seconds of kernels of the output side.
     pub(super) fn head(&self, load: &Load) -> Seconds {
         self.seconds(load, self.wide_products, 0.0)
+    }
+
+    /// The constants that the rates follow from.
+    pub(super) fn constants(&self) -> &'a TimeConstants {
+        self.constants
+    }
+
+    /// Seconds of products that are computed in 16 bits at least.
+    pub(super) fn wide_product_seconds(&self, flops: f64) -> f64 {
+        flops / self.wide_products
+    }
+
+    /// Seconds in which products read so many bytes.
+    pub(super) fn read_seconds(&self, bytes: f64) -> f64 {
+        bytes / (self.constants.product_bandwidth * self.bandwidth)
     }
 
     /// Seconds in which a program that runs op by op launches them.
