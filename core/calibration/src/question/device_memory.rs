@@ -151,7 +151,16 @@ fn quantised_bits(row: &Row) -> Option<f64> {
     }
 }
 
+/// Whether a table says so in the place of a peak.
+fn says_out_of_memory(row: &Row) -> bool {
+    let word = |column| row.text(column).is_some_and(|text| text.eq_ignore_ascii_case("oom"));
+    word("memory_gib") || word("memory_gb")
+}
+
 fn peak_bytes(row: &Row) -> Result<Option<f64>, CellError> {
+    if says_out_of_memory(row) {
+        return Ok(None);
+    }
     Ok(match row.number("memory_gib")? {
         Some(gib) => Some(gib * GIB),
         None => row.number("memory_gb")?.map(|gb| gb * 1e9),
@@ -162,6 +171,7 @@ fn ran(row: &Row) -> Option<bool> {
     match row.text("outcome").map(str::to_lowercase).as_deref() {
         Some("oom") => Some(false),
         Some("ok") => Some(true),
+        None if says_out_of_memory(row) => Some(false),
         None if row.has("memory_gib") || row.has("memory_gb") => Some(true),
         _ => None,
     }

@@ -6,6 +6,7 @@ pub mod job;
 pub mod largest_batch;
 pub mod model;
 pub mod parameters;
+pub mod products;
 pub mod states;
 
 use crate::{CellError, Evaluation, Residual, Row, Table, Unanswered};
