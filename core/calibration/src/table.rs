@@ -206,6 +206,20 @@ impl Row {
         self.number(column)?.ok_or(CellError::Missing { column })
     }
 
+    /// A number that the question needs, from 0 to `most`: beyond that a column was misread.
+    ///
+    /// # Errors
+    /// When the cell is empty or no such number.
+    pub fn needed_within(&self, column: &'static str, most: f64) -> Result<f64, CellError> {
+        let value = self.needed(column)?;
+        if (0.0..=most).contains(&value) {
+            Ok(value)
+        } else {
+            let value = self.text(column).unwrap_or_default().to_owned();
+            Err(CellError::Malformed { column, value })
+        }
+    }
+
     /// The cell as a whole number; `None` when empty.
     ///
     /// # Errors

@@ -56,7 +56,7 @@ impl Asked {
         let job = JobSpec {
             optimizer: optimizer(row)?,
             method,
-            sequence_length: row.needed_count("seq")?,
+            sequence_length: row.needed_within("seq", 1e9)? as u32,
             global_batch: batch.global,
             min_gpus: gpus,
             max_gpus: gpus,
@@ -241,8 +241,9 @@ fn batch(row: &Row, layout: &Layout) -> Result<Batch, CellError> {
     let accumulation = row.count("grad_accum")?.filter(|steps| *steps > 0);
     let per_rank = row.count("global_batch")?.map(|global| (global / layout.data).max(1));
     let pieces = if layout.pipeline > 1 { layout.virtual_stages() } else { 1 };
-    let fill = accumulation.unwrap_or(layout.pipeline * pieces);
+    let fill = accumulation.unwrap_or(layout.pipeline.saturating_mul(pieces));
     let micro = stated.unwrap_or_else(|| per_rank.map_or(1, |samples| (samples / fill).max(1)));
     let accumulation = per_rank.map_or(fill, |samples| (samples / micro).max(1));
-    Ok(Batch { micro, accumulation, global: micro * accumulation * layout.data })
+    let global = micro.saturating_mul(accumulation).saturating_mul(layout.data);
+    Ok(Batch { micro, accumulation, global })
 }

@@ -41,20 +41,20 @@ pub struct BatchRow {
 
 impl BatchRow {
     fn of(row: &Row, hardware: &Hardware, ladder: &BTreeSet<u32>) -> Result<Self, CellError> {
-        let millions = |column| Ok::<_, CellError>(row.needed(column)? * 1e6);
+        let millions = |column| Ok::<_, CellError>(row.needed_within(column, 1e7)? * 1e6);
         let parameters = millions("params_m")? as u64;
         let activations = millions("macts_m")?;
         let multiply_adds = row.number("gmacs")?.unwrap_or_default() * 1e9;
         let model = Custom { parameters, flops_per_sample: 2.0 * multiply_adds, activation_bytes_per_sample: 0 };
         let job = plain_job(Model::Custom(model), precision(row)?.0);
         let letters = row.text("model").unwrap_or_default().chars().take_while(char::is_ascii_alphabetic);
-        let largest = row.needed_count("max_batch")?;
+        let largest = row.needed_within("max_batch", 1e6)? as u32;
         Ok(Self {
             label: row.label(),
             table: row.table.clone(),
             family: letters.collect::<String>().to_lowercase(),
             largest,
-            next: ladder.range(largest + 1..).next().copied(),
+            next: ladder.iter().find(|step| **step > largest).copied(),
             usable_bytes: hardware.of_row(row)?.memory_bytes,
             job: JobSpec { optimizer: Optimizer::SgdMomentum, ..job },
             activations,

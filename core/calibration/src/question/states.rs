@@ -25,8 +25,11 @@ fn asks(row: &Row) -> bool {
 }
 
 fn answer(row: &Row) -> Result<(f64, f64), CellError> {
-    let model =
-        Custom { parameters: row.needed("params")? as u64, flops_per_sample: 0.0, activation_bytes_per_sample: 0 };
+    let model = Custom {
+        parameters: row.needed_within("params", 1e15)? as u64,
+        flops_per_sample: 0.0,
+        activation_bytes_per_sample: 0,
+    };
     let job = plain_job(Model::Custom(model), precision(row)?.0);
     let text = row.text("sharding").ok_or(CellError::Missing { column: "sharding" })?;
     let (sharding, shard_group) = sharding(text)?;
@@ -45,8 +48,11 @@ fn asks_estimate(row: &Row) -> bool {
 }
 
 fn estimate(row: &Row) -> Result<(f64, f64), CellError> {
-    let model =
-        Custom { parameters: row.needed("params")? as u64, flops_per_sample: 0.0, activation_bytes_per_sample: 0 };
+    let model = Custom {
+        parameters: row.needed_within("params", 1e15)? as u64,
+        flops_per_sample: 0.0,
+        activation_bytes_per_sample: 0,
+    };
     let job = plain_job(Model::Custom(model), precision(row)?.0);
     let (sharding, shard_group) = sharding(row.text("sharding").ok_or(CellError::Missing { column: "sharding" })?)?;
     let moved = |column| row.text(column).is_some_and(|to| to != "none");
