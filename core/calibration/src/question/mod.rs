@@ -5,6 +5,7 @@ pub mod device_memory;
 pub mod job;
 pub mod largest_batch;
 pub mod model;
+pub mod network;
 pub mod parameters;
 pub mod products;
 pub mod states;
