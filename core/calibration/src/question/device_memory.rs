@@ -14,7 +14,7 @@ use plimsoll_sizing::{
     Adapters, AttentionKernel, Footprint, Layout, Memory, Model, Precision, Program, Recompute, Tuning, Verdict,
 };
 
-use super::job::{Asked, precision};
+use super::job::{Asked, attention, precision};
 use super::model::{knows_model, model};
 use crate::fit_memory::fit;
 use crate::hardware::Hardware;
@@ -85,11 +85,7 @@ impl MemoryRow {
                 quantised_bits: bits,
                 keeps_gathered: !named && asked.job.method.adapter_rank().is_some(),
             };
-            let attention = match row.text("attention") {
-                Some(text) if text.to_lowercase().contains("flash") || text.contains("sdpa") => AttentionKernel::Fused,
-                Some(_) => AttentionKernel::Stored,
-                None => AttentionKernel::Fused,
-            };
+            let attention = attention(row).unwrap_or(AttentionKernel::Fused);
             let program = Program {
                 attention,
                 compiled: asked.compiled,

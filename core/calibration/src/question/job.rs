@@ -8,8 +8,8 @@
 //!   as it has stages, virtual ones counted, when nothing says more; else one sequence.
 
 use plimsoll_sizing::{
-    Accepts, Batch, ClassSpec, Declared, JobSpec, Layout, Method, Mode, Model, Optimizer, Precision, Recompute,
-    Schedule, Shape, Sharding,
+    Accepts, AttentionKernel, Batch, ClassSpec, Declared, JobSpec, Layout, Method, Mode, Model, Optimizer, Precision,
+    Recompute, Schedule, Shape, Sharding,
 };
 
 use super::model::model;
@@ -122,6 +122,19 @@ pub fn precision(row: &Row) -> Result<(Precision, bool), CellError> {
         (Precision::Fp32, false)
     } else {
         return Err(CellError::Malformed { column: "precision", value: text.to_owned() });
+    })
+}
+
+/// The attention kernel that `attention` names; `None` when the column is empty.
+pub fn attention(row: &Row) -> Option<AttentionKernel> {
+    let text = row.text("attention")?.to_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    Some(if has(&["cudnn", "transformer engine", "transformer_engine", "native"]) {
+        AttentionKernel::Native
+    } else if has(&["flash", "sdpa", "efficient", "fused"]) && !has(&["unfused"]) {
+        AttentionKernel::Fused
+    } else {
+        AttentionKernel::Stored
     })
 }
 
