@@ -2,6 +2,7 @@
 
 pub mod bookkeeping;
 pub mod device_memory;
+pub mod global_batch;
 pub mod job;
 pub mod largest_batch;
 pub mod model;
