@@ -138,6 +138,7 @@ pub fn fit_totals(rows: &[&BatchRow], constants: &MemoryConstants) -> MemoryCons
     let unit = MemoryConstants { activation_bytes: 1.0, ..*constants };
     let lines: Vec<Line> = rows
         .iter()
+        .filter(|row| row.is_known_by_totals())
         .map(|row| {
             let (none, one) = (row.bytes(0, &unit) as f64, row.bytes(1, &unit) as f64);
             let largest = f64::from(row.largest);

@@ -57,12 +57,9 @@ impl Name {
     fn of(text: &str) -> Self {
         let mut name = Self::default();
         for word in text.to_lowercase().split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()) {
-            // "8xv100" is eight of them; "rtx3090" and "teslat4" are glued.
-            let word = match word.split_once('x') {
-                Some((count, rest)) if !count.is_empty() && !rest.is_empty() && is_number(count) => rest,
-                _ => word,
-            };
+            // "rtx3090" and "teslat4" are glued.
             let word = ["rtx", "gtx", "tesla"].iter().find_map(|glued| word.strip_prefix(glued)).unwrap_or(word);
+            let word = without_count(word);
             let number = |suffix: &str| word.strip_suffix(suffix).and_then(|digits| digits.parse::<f64>().ok());
             if let Some(memory) = number("gb").or_else(|| number("gib")) {
                 name.memory_gb = Some(memory);
@@ -97,6 +94,18 @@ impl Name {
             Some(_) => 3,
         };
         (memory, variant, preference)
+    }
+}
+
+/// A word without a number of devices before or after it: "8xv100" and "h100x64"; nothing is left of "8x" and "x8". "dgx2" is
+/// a machine.
+fn without_count(word: &str) -> &str {
+    let is_count = |text: &str| !text.is_empty() && is_number(text);
+    let is_product = |text: &str| text.is_empty() || text.contains(|c: char| c.is_ascii_digit());
+    match (word.split_once('x'), word.rsplit_once('x')) {
+        (Some((count, rest)), _) if is_count(count) => rest,
+        (_, Some((rest, count))) if is_count(count) && is_product(rest) => rest,
+        _ => word,
     }
 }
 
@@ -208,6 +217,8 @@ mod tests {
             ("H100 80GB PCIe Gen5", "h100-pcie-80gb"),
             ("H100-SXM5-80GB", "h100-sxm5-80gb"),
             ("8xH100", "h100-sxm5-80gb"),
+            ("8x H100", "h100-sxm5-80gb"),
+            ("h100x64", "h100-sxm5-80gb"),
             ("h100_96gb_hbm2e_500w", "h100-sxm5-96gb-hbm2e"),
             ("h100_nvl", "h100-nvl-94gb"),
             ("a100_40gb", "a100-sxm4-40gb"),

@@ -70,6 +70,8 @@ pub const SUBJECTS: &[Subject] = &[
     Subject { name: "device memory", evaluate: question::device_memory::evaluate, bars: question::device_memory::bars },
     Subject { name: "states", evaluate: question::states::evaluate, bars: question::states::bars },
     Subject { name: "largest batch", evaluate: question::largest_batch::evaluate, bars: question::largest_batch::bars },
+    Subject { name: "global batch", evaluate: question::global_batch::evaluate, bars: question::global_batch::bars },
+    Subject { name: "products", evaluate: question::products::evaluate, bars: question::products::bars },
     Subject { name: "speed", evaluate: speed::evaluate, bars: speed::bars },
     Subject { name: "throughput", evaluate: throughput::evaluate, bars: throughput::bars },
     Subject { name: "loss", evaluate: loss::evaluate, bars: loss::bars },

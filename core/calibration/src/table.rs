@@ -104,15 +104,64 @@ impl Table {
     }
 
     fn parse<R: std::io::Read>(name: &str, mut reader: csv::Reader<R>) -> Result<Self, csv::Error> {
-        let columns: Vec<String> = reader.headers()?.iter().map(|column| column.to_lowercase()).collect();
+        // Tables of other encodings lose a letter of a name, not their numbers.
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        let columns: Vec<String> = reader.byte_headers()?.iter().map(|column| column_name(&text(column))).collect();
         let mut rows = Vec::new();
-        for (index, record) in reader.records().enumerate() {
+        for (index, record) in reader.byte_records().enumerate() {
             let record = record?;
-            let filled = columns.iter().zip(record.iter()).filter(|(_, cell)| !cell.is_empty());
-            let cells = filled.map(|(column, cell)| (column.clone(), cell.to_owned())).collect();
-            rows.push(Row { table: name.to_owned(), line: index + 2, cells });
+            let line = record.position().map_or(index + 2, |position| position.line() as usize);
+            let cells = columns.iter().cloned().zip(record.iter().map(text));
+            let cells = cells.filter(|(column, cell)| !column.is_empty() && !is_blank(cell)).collect();
+            rows.push(Row { table: name.to_owned(), line, cells });
         }
         Ok(Self { name: name.to_owned(), rows })
+    }
+}
+
+/// What the same column is called elsewhere.
+const ALSO: &[(&str, &[&str])] = &[
+    ("layers", &["num_layers", "n_layers", "num_hidden_layers"]),
+    ("hidden", &["hidden_size", "d_model"]),
+    ("heads", &["num_heads", "n_heads", "num_attention_heads"]),
+    ("kv_heads", &["num_kv_heads", "n_kv_heads", "num_key_value_heads"]),
+    ("ffn", &["ffn_hidden_size", "intermediate_size"]),
+    ("vocab", &["vocab_size"]),
+    ("seq", &["seq_len", "seqlen", "seq_length", "sequence_length", "context_length"]),
+    ("gpus", &["n_gpus", "num_gpus", "gpu_count"]),
+    ("micro_batch", &["micro_batch_size", "mbs"]),
+    ("global_batch", &["global_batch_size", "gbs"]),
+    ("tokens_s_gpu", &["tokens_per_second_per_gpu", "tokens_per_sec_per_gpu"]),
+];
+
+/// A column as the vocabulary has it: lower case, words joined by `_`, `%` as `pct`.
+fn column_name(heading: &str) -> String {
+    let words = heading.trim_start_matches('\u{feff}').to_lowercase().replace('%', "pct");
+    let words = words.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    let name = words.collect::<Vec<_>>().join("_");
+    let known = ALSO.iter().find(|(_, others)| others.contains(&name.as_str()));
+    known.map_or(name, |(known, _)| (*known).to_owned())
+}
+
+/// Whether a cell says that there is nothing to say.
+fn is_blank(cell: &str) -> bool {
+    ["", "-", "–", "—", "?", "n/a", "na", "nan", "null"].contains(&cell.to_lowercase().as_str())
+}
+
+/// A number without the unit that its column's name has already said.
+fn without_unit<'a>(column: &str, text: &'a str) -> &'a str {
+    let text = text.trim_start_matches(['~', '≈']).trim();
+    let unit = match column.rsplit('_').next() {
+        Some("pct") => "%",
+        Some("gib") => "gib",
+        Some("gb") => "gb",
+        Some("ms") => "ms",
+        Some("s") => "s",
+        _ => return text,
+    };
+    match text.len().checked_sub(unit.len()) {
+        Some(at) if text.is_char_boundary(at) && text[at..].eq_ignore_ascii_case(unit) => text[..at].trim_end(),
+        _ => text,
     }
 }
 
@@ -132,14 +181,17 @@ impl Row {
         self.cells.get(column).map(String::as_str)
     }
 
-    /// The cell as a number, with the suffixes k, M, B and T of published tables; `None` when empty.
+    /// The cell as a number, with the suffixes k, M, B and T of published tables (k of a sequence is 1024) and the unit that
+    /// its column names; `None` when empty.
     ///
     /// # Errors
     /// When the cell is no finite number.
     pub fn number(&self, column: &'static str) -> Result<Option<f64>, CellError> {
         let Some(text) = self.text(column) else { return Ok(None) };
         let malformed = || CellError::Malformed { column, value: text.to_owned() };
-        let scales = [('k', 1e3), ('K', 1e3), ('M', 1e6), ('B', 1e9), ('G', 1e9), ('T', 1e12)];
+        let text = without_unit(column, text);
+        let kilo = if column == "seq" { 1024.0 } else { 1e3 };
+        let scales = [('k', kilo), ('K', kilo), ('M', 1e6), ('B', 1e9), ('G', 1e9), ('T', 1e12)];
         let scaled = scales.iter().find_map(|(suffix, scale)| Some((text.strip_suffix(*suffix)?, *scale)));
         let (digits, scale) = scaled.unwrap_or((text, 1.0));
         let value: f64 = digits.trim().replace(',', "").parse().map_err(|_| malformed())?;
@@ -152,6 +204,20 @@ impl Row {
     /// When the cell is empty or no finite number.
     pub fn needed(&self, column: &'static str) -> Result<f64, CellError> {
         self.number(column)?.ok_or(CellError::Missing { column })
+    }
+
+    /// A number that the question needs, from 0 to `most`: beyond that a column was misread.
+    ///
+    /// # Errors
+    /// When the cell is empty or no such number.
+    pub fn needed_within(&self, column: &'static str, most: f64) -> Result<f64, CellError> {
+        let value = self.needed(column)?;
+        if (0.0..=most).contains(&value) {
+            Ok(value)
+        } else {
+            let value = self.text(column).unwrap_or_default().to_owned();
+            Err(CellError::Malformed { column, value })
+        }
     }
 
     /// The cell as a whole number; `None` when empty.
@@ -180,6 +246,18 @@ impl Row {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tables_of_strangers_are_read_as_far_as_they_go() {
+        let text = "\u{feff}Model,Num Layers,seq_len,MFU %,memory_gib,step_time_s\r\n\"a, b\",12,8k,45%,60 GiB,8.2s\r\nc,n/a\r\n";
+        let table = Table::from_text("strange", text).expect("a table");
+        let row = &table.rows[0];
+        assert_eq!(row.text("model"), Some("a, b"));
+        assert_eq!((row.count("layers"), row.count("seq")), (Ok(Some(12)), Ok(Some(8192))));
+        assert_eq!((row.number("mfu_pct"), row.number("memory_gib")), (Ok(Some(45.0)), Ok(Some(60.0))));
+        assert_eq!(row.number("step_time_s"), Ok(Some(8.2)));
+        assert!(!table.rows[1].has("layers"));
+    }
 
     fn table() -> Table {
         let text = "model,layers,params,odd\na,12,125M,x\nb,,1e9,\nc,1.5,\"6,738,415,616\"\n";

@@ -139,7 +139,7 @@ pub const PRODUCTS: &[Product] = &[
     Product { class: "mi325x", labels: &[], memory_gib: 255.5, bandwidth: 6000.0, bf16: 1307.0, fp16: 1307.0, tf32: 653.7, fp32: 163.4, fp8: 2614.0, link: 448.0, network: 50.0, watts: 1000.0, gpus_per_node: 8 },
     Product { class: "mi355x", labels: &[], memory_gib: 287.5, bandwidth: 8000.0, bf16: 2516.6, fp16: 2516.6, tf32: 0.0, fp32: 157.3, fp8: 5033.2, link: 537.6, network: 50.0, watts: 1400.0, gpus_per_node: 8 },
     Product { class: "gaudi2", labels: &[], memory_gib: 94.5, bandwidth: 2450.0, bf16: 432.0, fp16: 432.0, tf32: 0.0, fp32: 0.0, fp8: 865.0, link: 262.5, network: 37.5, watts: 600.0, gpus_per_node: 8 },
-    Product { class: "gaudi3", labels: &[], memory_gib: 126.0, bandwidth: 3700.0, bf16: 1835.0, fp16: 1835.0, tf32: 0.0, fp32: 0.0, fp8: 1835.0, link: 525.0, network: 75.0, watts: 900.0, gpus_per_node: 8 },
+    Product { class: "gaudi3", labels: &[], memory_gib: 126.0, bandwidth: 3700.0, bf16: 1677.0, fp16: 1677.0, tf32: 0.0, fp32: 0.0, fp8: 1677.0, link: 525.0, network: 75.0, watts: 900.0, gpus_per_node: 8 },
     Product { class: "tpu-v3", labels: &[], memory_gib: 32.0, bandwidth: 900.0, bf16: 123.0, fp16: 0.0, tf32: 0.0, fp32: 0.0, fp8: 0.0, link: 82.0, network: 3.0, watts: 220.0, gpus_per_node: 4 },
     Product { class: "tpu-v4", labels: &[], memory_gib: 32.0, bandwidth: 1228.0, bf16: 275.0, fp16: 0.0, tf32: 0.0, fp32: 0.0, fp8: 0.0, link: 150.0, network: 6.25, watts: 192.0, gpus_per_node: 4 },
     Product { class: "tpu-v5e", labels: &[], memory_gib: 16.0, bandwidth: 819.0, bf16: 197.0, fp16: 0.0, tf32: 0.0, fp32: 0.0, fp8: 0.0, link: 100.0, network: 6.25, watts: 200.0, gpus_per_node: 4 },

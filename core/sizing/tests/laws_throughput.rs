@@ -29,6 +29,7 @@ fn parameters() -> impl Strategy<Value = Parameters> {
         0.0..0.5_f64,
         1.0..2.2_f64,
         1.2..5.0_f64,
+        0.002..0.08_f64,
     )
         .prop_map(
             |(
@@ -42,6 +43,7 @@ fn parameters() -> impl Strategy<Value = Parameters> {
                 growth,
                 two_nodes,
                 overlap,
+                straggling,
             )| {
                 Parameters {
                     floor_seconds,
@@ -54,6 +56,7 @@ fn parameters() -> impl Strategy<Value = Parameters> {
                     network_growth: growth,
                     two_nodes,
                     overlap,
+                    straggling,
                 }
             },
         )
@@ -225,6 +228,7 @@ fn what_was_not_seen_stays_at_the_prior_and_is_less_certain() {
         network_growth: 0.1,
         two_nodes: 1.6,
         overlap: 2.0,
+        straggling: 0.02,
     };
     let one_node: Vec<Observation> =
         [1.0, 4.0, 16.0].iter().flat_map(|batch| [seen(&truth, &[1], *batch), seen(&truth, &[4], *batch)]).collect();
@@ -248,6 +252,7 @@ fn jobs_on_the_class_teach_what_a_new_job_has_not_seen() {
         network_growth: 0.15,
         two_nodes: 1.8,
         overlap: 2.0,
+        straggling: 0.02,
     };
     let bytes = |scale: f64| 1e8 * scale;
     let jobs: Vec<(Parameters, f64)> = [0.5, 1.0, 3.0]
@@ -277,6 +282,7 @@ fn how_long_a_program_waited_tells_compute_from_exchange() {
         network_growth: 0.2,
         two_nodes: 1.35,
         overlap: 2.0,
+        straggling: 0.02,
     };
     let place = Placement::of_nodes(&[2, 2, 2, 2]).unwrap();
     let told = |sync: bool| {
@@ -298,4 +304,29 @@ fn a_newer_step_counts_more_than_an_older_one() {
     let fitted = Throughput::fit(&[step(1.0, 96), step(1.1, 0)], &prior());
     let expected = fitted.expect(place, 8.0, 1).seconds;
     assert!((1.07..1.11).contains(&expected), "{expected}");
+}
+
+#[test]
+fn a_batch_that_kernels_dislike_is_dear_where_it_was_not_seen_too() {
+    let truth = Parameters {
+        floor_seconds: 0.02,
+        sample_seconds: 0.01,
+        sharpness: 1.5,
+        crowding: 0.003,
+        node_seconds: 0.001,
+        node_growth: 0.3,
+        network_seconds: 0.01,
+        network_growth: 0.1,
+        two_nodes: 1.5,
+        overlap: 2.0,
+        straggling: 0.01,
+    };
+    let mut steps: Vec<Observation> = [4.0, 8.0, 12.0, 16.0, 32.0].map(|batch| seen(&truth, &[4], batch)).to_vec();
+    steps[2].step_seconds *= 1.15;
+    let fitted = Throughput::fit(&steps, &prior());
+    let over = |batch: f64| {
+        let there = seen(&truth, &[4, 4], batch);
+        fitted.expect(there.placement, batch, 1).seconds / there.step_seconds
+    };
+    assert!(over(12.0) > 1.05 && over(12.0) > 1.05 * over(24.0), "{} {}", over(12.0), over(24.0));
 }

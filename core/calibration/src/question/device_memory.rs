@@ -14,7 +14,7 @@ use plimsoll_sizing::{
     Adapters, AttentionKernel, Footprint, Layout, Memory, Model, Precision, Program, Recompute, Tuning, Verdict,
 };
 
-use super::job::{Asked, precision};
+use super::job::{Asked, attention, precision};
 use super::model::{knows_model, model};
 use crate::fit_memory::fit;
 use crate::hardware::Hardware;
@@ -85,11 +85,7 @@ impl MemoryRow {
                 quantised_bits: bits,
                 keeps_gathered: !named && asked.job.method.adapter_rank().is_some(),
             };
-            let attention = match row.text("attention") {
-                Some(text) if text.to_lowercase().contains("flash") || text.contains("sdpa") => AttentionKernel::Fused,
-                Some(_) => AttentionKernel::Stored,
-                None => AttentionKernel::Fused,
-            };
+            let attention = attention(row).unwrap_or(AttentionKernel::Fused);
             let program = Program {
                 attention,
                 compiled: asked.compiled,
@@ -151,7 +147,16 @@ fn quantised_bits(row: &Row) -> Option<f64> {
     }
 }
 
+/// Whether a table says so in the place of a peak.
+fn says_out_of_memory(row: &Row) -> bool {
+    let word = |column| row.text(column).is_some_and(|text| text.eq_ignore_ascii_case("oom"));
+    word("memory_gib") || word("memory_gb")
+}
+
 fn peak_bytes(row: &Row) -> Result<Option<f64>, CellError> {
+    if says_out_of_memory(row) {
+        return Ok(None);
+    }
     Ok(match row.number("memory_gib")? {
         Some(gib) => Some(gib * GIB),
         None => row.number("memory_gb")?.map(|gb| gb * 1e9),
@@ -162,6 +167,7 @@ fn ran(row: &Row) -> Option<bool> {
     match row.text("outcome").map(str::to_lowercase).as_deref() {
         Some("oom") => Some(false),
         Some("ok") => Some(true),
+        None if says_out_of_memory(row) => Some(false),
         None if row.has("memory_gib") || row.has("memory_gb") => Some(true),
         _ => None,
     }

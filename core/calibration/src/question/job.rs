@@ -8,8 +8,8 @@
 //!   as it has stages, virtual ones counted, when nothing says more; else one sequence.
 
 use plimsoll_sizing::{
-    Accepts, Batch, ClassSpec, Declared, JobSpec, Layout, Method, Mode, Model, Optimizer, Precision, Recompute,
-    Schedule, Shape, Sharding,
+    Accepts, AttentionKernel, Batch, ClassSpec, Declared, JobSpec, Layout, Method, Mode, Model, Optimizer, Precision,
+    Recompute, Schedule, Shape, Sharding,
 };
 
 use super::model::model;
@@ -56,7 +56,7 @@ impl Asked {
         let job = JobSpec {
             optimizer: optimizer(row)?,
             method,
-            sequence_length: row.needed_count("seq")?,
+            sequence_length: row.needed_within("seq", 1e9)? as u32,
             global_batch: batch.global,
             min_gpus: gpus,
             max_gpus: gpus,
@@ -122,6 +122,19 @@ pub fn precision(row: &Row) -> Result<(Precision, bool), CellError> {
         (Precision::Fp32, false)
     } else {
         return Err(CellError::Malformed { column: "precision", value: text.to_owned() });
+    })
+}
+
+/// The attention kernel that `attention` names; `None` when the column is empty.
+pub fn attention(row: &Row) -> Option<AttentionKernel> {
+    let text = row.text("attention")?.to_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    Some(if has(&["cudnn", "transformer engine", "transformer_engine", "native"]) {
+        AttentionKernel::Native
+    } else if has(&["flash", "sdpa", "efficient", "fused"]) && !has(&["unfused"]) {
+        AttentionKernel::Fused
+    } else {
+        AttentionKernel::Stored
     })
 }
 
@@ -241,8 +254,9 @@ fn batch(row: &Row, layout: &Layout) -> Result<Batch, CellError> {
     let accumulation = row.count("grad_accum")?.filter(|steps| *steps > 0);
     let per_rank = row.count("global_batch")?.map(|global| (global / layout.data).max(1));
     let pieces = if layout.pipeline > 1 { layout.virtual_stages() } else { 1 };
-    let fill = accumulation.unwrap_or(layout.pipeline * pieces);
+    let fill = accumulation.unwrap_or(layout.pipeline.saturating_mul(pieces));
     let micro = stated.unwrap_or_else(|| per_rank.map_or(1, |samples| (samples / fill).max(1)));
     let accumulation = per_rank.map_or(fill, |samples| (samples / micro).max(1));
-    Ok(Batch { micro, accumulation, global: micro * accumulation * layout.data })
+    let global = micro.saturating_mul(accumulation).saturating_mul(layout.data);
+    Ok(Batch { micro, accumulation, global })
 }

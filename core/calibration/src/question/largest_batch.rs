@@ -13,6 +13,7 @@ use plimsoll_sizing::calibration::{Calibration, MemoryConstants};
 use plimsoll_sizing::{Custom, Footprint, JobSpec, Layout, Model, Optimizer, Program, Tuning, Verdict};
 
 use super::job::{plain_job, precision};
+use super::network::network;
 use crate::fit_memory::fit_totals;
 use crate::hardware::Hardware;
 use crate::{Bar, CellError, Evaluation, Published, Residual, Row, Unanswered};
@@ -37,32 +38,47 @@ pub struct BatchRow {
     pub usable_bytes: u64,
     job: JobSpec,
     activations: f64,
+    /// Its memory by layers, where the network is known.
+    layers: Option<Box<Footprint>>,
 }
 
 impl BatchRow {
     fn of(row: &Row, hardware: &Hardware, ladder: &BTreeSet<u32>) -> Result<Self, CellError> {
-        let millions = |column| Ok::<_, CellError>(row.needed(column)? * 1e6);
+        let millions = |column| Ok::<_, CellError>(row.needed_within(column, 1e7)? * 1e6);
         let parameters = millions("params_m")? as u64;
         let activations = millions("macts_m")?;
         let multiply_adds = row.number("gmacs")?.unwrap_or_default() * 1e9;
         let model = Custom { parameters, flops_per_sample: 2.0 * multiply_adds, activation_bytes_per_sample: 0 };
         let job = plain_job(Model::Custom(model), precision(row)?.0);
+        let layers = network(row).map(|model| {
+            let job = JobSpec { optimizer: Optimizer::SgdMomentum, ..plain_job(model, job.precision) };
+            Box::new(Footprint::new(&job, &Program::default(), Tuning::default()))
+        });
         let letters = row.text("model").unwrap_or_default().chars().take_while(char::is_ascii_alphabetic);
-        let largest = row.needed_count("max_batch")?;
+        let largest = row.needed_within("max_batch", 1e6)? as u32;
         Ok(Self {
             label: row.label(),
             table: row.table.clone(),
             family: letters.collect::<String>().to_lowercase(),
             largest,
-            next: ladder.range(largest + 1..).next().copied(),
+            next: ladder.iter().find(|step| **step > largest).copied(),
             usable_bytes: hardware.of_row(row)?.memory_bytes,
             job: JobSpec { optimizer: Optimizer::SgdMomentum, ..job },
             activations,
+            layers,
         })
+    }
+
+    /// Whether nothing but its totals is known of its network.
+    pub(crate) fn is_known_by_totals(&self) -> bool {
+        self.layers.is_none()
     }
 
     /// Bytes that a batch needs.
     pub fn bytes(&self, batch: u32, constants: &MemoryConstants) -> u64 {
+        if let Some(footprint) = &self.layers {
+            return footprint.memory(&Layout::data_parallel(1), batch, constants).total();
+        }
         let width = self.job.precision.working_bytes() as f64 / 2.0;
         let kept = self.activations * constants.activation_bytes * width;
         let Model::Custom(totals) = &self.job.model else { return u64::MAX };
@@ -76,7 +92,8 @@ impl BatchRow {
     fn step(&self, ladder: &BTreeSet<u32>, worst: Verdict, constants: &MemoryConstants) -> u32 {
         let good = |batch: &&u32| {
             let bytes = self.bytes(**batch, constants);
-            Verdict::of(bytes, self.usable_bytes, constants.totals_margin) <= worst
+            let margin = if self.layers.is_some() { constants.margin } else { constants.totals_margin };
+            Verdict::of(bytes, self.usable_bytes, margin) <= worst
         };
         ladder.iter().rev().find(good).copied().unwrap_or_default()
     }

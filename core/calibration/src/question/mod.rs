@@ -2,10 +2,13 @@
 
 pub mod bookkeeping;
 pub mod device_memory;
+pub mod global_batch;
 pub mod job;
 pub mod largest_batch;
 pub mod model;
+pub mod network;
 pub mod parameters;
+pub mod products;
 pub mod states;
 
 use crate::{CellError, Evaluation, Residual, Row, Table, Unanswered};

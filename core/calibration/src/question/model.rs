@@ -9,6 +9,9 @@ use plimsoll_sizing::{Biases, Experts, Head, Model, Norm, Positions, Transformer
 
 use crate::{CellError, Row};
 
+/// More parameters than any model has: a misread column.
+const MOST_PARAMETERS: f64 = 1e15;
+
 /// Whether a row describes an architecture.
 pub fn describes_model(row: &Row) -> bool {
     row.has("layers") && row.has("hidden")
@@ -34,6 +37,12 @@ pub fn transformer(row: &Row) -> Result<Transformer, CellError> {
         }
         _ => None,
     };
+    let wide = |count: u32| f64::from(count);
+    let count = experts.as_ref().map_or(1.0, |experts| f64::from(experts.count));
+    let layer = wide(hidden) * (4.0 * wide(hidden) + 3.0 * wide(ffn) * count);
+    if wide(row.needed_count("layers")?) * layer + wide(hidden) * wide(row.needed_count("vocab")?) > MOST_PARAMETERS {
+        return Err(CellError::Malformed { column: "hidden", value: hidden.to_string() });
+    }
     Ok(Transformer {
         layers: row.needed_count("layers")?,
         hidden,

@@ -4,7 +4,7 @@ use plimsoll_sizing::{AttentionKernel, Batch, Flops, Layout, Precision, Prepared
 
 use super::folds::Measured;
 use crate::hardware::Hardware;
-use crate::question::job::Asked;
+use crate::question::job::{Asked, attention};
 use crate::question::model::describes_model;
 use crate::{CellError, Row, Unanswered};
 
@@ -84,8 +84,13 @@ impl Measured for Case {
 
 /// What the program does, by the columns that say so.
 ///
-/// No column names the attention kernel. Programs that train language models in fp16 are those of before fused attention
-/// and sequence parallelism (2022), which also sum gradients in fp16, unless their note says otherwise.
+/// `attention` names the kernel, and `note` says what was compiled. Where they are silent:
+/// * Programs that train language models in fp16 are those of before fused attention and sequence parallelism (2022), which
+///   also sum gradients in fp16, unless their note says otherwise.
+/// * Later programs that cut models and keep whole weights, or share out the optimizer's states alone, are Megatron's children.
+///   Their fusions of bias, activation, dropout and softmax are on unless switched off, so that pointwise traffic is that of
+///   a compiled program, and attention is the vendor's (Transformer Engine). No row of this repository tests that.
+/// * Others have fused attention and run op by op.
 fn program(row: &Row, asked: &mut Asked) -> Program {
     let words = row.text("note").unwrap_or_default().to_lowercase();
     if asked.eight_bit {
@@ -95,18 +100,17 @@ fn program(row: &Row, asked: &mut Asked) -> Program {
     if old {
         asked.layout.sequence_parallel &= words.contains("sequence parallel on");
     }
-    // Tensor-parallel communication is cut up by the compiler; and programs that cut models and keep whole weights, or
-    // share out the optimizer's states alone, are Megatron's children, whose pointwise kernels are fused and whose attention is the vendor's own.
     let Layout { tensor, pipeline, sharding, .. } = asked.layout;
     let fused = !old && (tensor * pipeline > 1 && sharding == Sharding::None || sharding == Sharding::Optimizer);
+    // The compiler cuts tensor-parallel communication up.
     let asynchronous_tensor = words.contains("async tp") || words.contains("async tensor");
     Program {
-        attention: match (old, fused) {
+        attention: attention(row).unwrap_or(match (old, fused) {
             (true, _) => AttentionKernel::Stored,
             (false, true) => AttentionKernel::Native,
             (false, false) => AttentionKernel::Fused,
-        },
-        compiled: asked.compiled || asynchronous_tensor || fused,
+        }),
+        compiled: asked.compiled || asynchronous_tensor || fused && !words.contains("eager"),
         asynchronous_tensor,
         gathers_tensors: row.text("sharding").is_some_and(|sharding| sharding.contains("zero3")),
         sums_halves: old,

@@ -60,9 +60,9 @@ impl Image {
         };
         let global = micro.saturating_mul(gpus);
         let model = Model::Custom(Custom {
-            parameters: (row.needed("params_m")? * 1e6) as u64,
+            parameters: (row.needed_within("params_m", 1e7)? * 1e6) as u64,
             flops_per_sample: 2e9 * row.needed("gmacs")?,
-            activation_bytes_per_sample: (KEPT_BYTES * 1e6 * row.needed("macts_m")?) as u64,
+            activation_bytes_per_sample: (KEPT_BYTES * 1e6 * row.needed_within("macts_m", 1e7)?) as u64,
         });
         let per_pod = gpus.min(class.gpus_per_node.max(1));
         Ok(Self {

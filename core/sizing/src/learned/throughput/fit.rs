@@ -1,16 +1,13 @@
 //! Fits a job's parameters to the steps that were seen of it.
 
 use super::parameters::{BOUNDS, COUNT, Parameters, at};
+use super::roughness::Roughness;
 use super::{Placement, Prior};
-use crate::learned::least_squares::{Limits, cholesky, minimise};
+use crate::learned::least_squares::{Bounds, Limits, cholesky, minimise};
 
-/// Spread of the logarithm of compute around its curve: kernels have batches that they like, which no smooth curve knows.
-/// A program that tells how long it waited tells this too, and on one node compute is nearly all of a step.
-const ROUGHNESS: f64 = 0.08;
-
-/// The same for a step over several nodes around the truth. Steps of equivalent placements in the profiles of the Pollux
-/// paper differ by 2 % in the median.
-const NOISE: f64 = 0.03;
+/// Spread of the logarithm of a step or of its compute around the truth. Steps of equivalent placements in the profiles of the
+/// Pollux paper differ by 2 % in the median.
+const NOISE: f64 = 0.02;
 
 /// Spread of the logarithm of a step that is yet to be seen: most are near the truth, some far (9 % at the 90th percentile of
 /// the same steps).
@@ -18,7 +15,14 @@ const SCATTER: f64 = 0.06;
 
 /// Differences, in units of their spread, from which on an observation pulls no harder: in the first of two passes far out, so
 /// that a start far away slides down to the right valley, then near.
-const KNEES: [f64; 2] = [30.0, 1.0];
+const KNEES: [f64; 2] = [30.0, 0.7];
+
+/// A pass that only finds the valley, and one that goes down to where nothing changes that a prediction would show.
+const ROUGHLY: Limits = Limits { iterations: 15, cost_tolerance: 0.01 };
+const CLOSELY: Limits = Limits { iterations: 100, cost_tolerance: 1e-4 };
+
+/// Bounds of a batch's deviation.
+const DEVIATION: Bounds = Bounds { low: -1.0, high: 1.0 };
 
 /// Newer observations after which one counts half.
 const HALF_LIFE: f64 = 32.0;
@@ -68,11 +72,13 @@ pub struct ExpectedStep {
     pub spread: f64,
 }
 
-/// A job's step time on one class, fitted.
+/// A job's step time on one class, fitted: smooth curves, and how compute deviates from them at the batches that were seen.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Throughput {
     parameters: Parameters,
-    vector: [f64; COUNT],
+    roughness: Roughness,
+    /// The parameters' vector, and after it the deviations of `roughness`, in logarithms.
+    vector: Vec<f64>,
     /// Lower factor of the information matrix: the inverse covariance of `vector`.
     factor: Vec<f64>,
 }
@@ -85,47 +91,52 @@ impl Throughput {
     /// no observation depends on stays at the prior. Observations that make no sense (no time, no samples) are left out.
     pub fn fit(observations: &[Observation], prior: &Prior) -> Self {
         let sound: Vec<&Observation> = observations.iter().filter(|seen| seen.is_sound()).collect();
+        let roughness = Roughness::of(&sound);
         let mean = center(&sound, prior);
+        let size = COUNT + roughness.len();
+        let bounds: Vec<Bounds> = BOUNDS.into_iter().chain((COUNT..size).map(|_| DEVIATION)).collect();
+        let weights: Vec<_> = sound.iter().map(|seen| roughness.weights(seen.local_batch)).collect();
         let residuals = |knee: f64, vector: &[f64], out: &mut [f64]| {
-            let mut values = [0.0; COUNT];
-            values.copy_from_slice(vector);
-            let parameters = Parameters::of_vector(&values);
-            for (at, value) in vector.iter().enumerate() {
-                out[at] = (value - mean[at]) / prior.spread[at];
+            let (smooth, deviations) = vector.split_at(COUNT);
+            let parameters = Parameters::of_slice(smooth);
+            for at in 0..COUNT {
+                out[at] = (smooth[at] - mean[at]) / prior.spread[at];
             }
-            for (row, seen) in sound.iter().enumerate() {
+            roughness.independent(deviations, &mut out[COUNT..size]);
+            for (row, (seen, weights)) in sound.iter().zip(&weights).enumerate() {
                 let weight = seen.weight.min(1.0).sqrt();
-                let step = parameters.step_seconds(seen.placement, seen.local_batch, seen.accumulation);
-                let noise = if seen.placement.nodes() == 1 { ROUGHNESS } else { NOISE };
-                out[COUNT + 2 * row] = weight * soft((step / seen.step_seconds).ln() / noise, knee);
-                out[COUNT + 2 * row + 1] = seen.compute_seconds().map_or(0.0, |told| {
+                let rough: f64 = weights.iter().map(|(at, share)| share * deviations[*at]).sum();
+                let compute = rough.exp() * parameters.compute_seconds(seen.placement, seen.local_batch);
+                let step = parameters.step_of_compute(seen.placement, compute, seen.accumulation);
+                out[size + 2 * row] = weight * soft((step / seen.step_seconds).ln() / NOISE, knee);
+                out[size + 2 * row + 1] = seen.compute_seconds().map_or(0.0, |told| {
                     let passes = f64::from(seen.accumulation.max(1));
-                    let compute = passes * parameters.compute_seconds(seen.placement, seen.local_batch);
-                    weight * soft((compute / told).ln() / ROUGHNESS, knee)
+                    weight * soft((passes * compute / told).ln() / NOISE, knee)
                 });
             }
         };
-        let rows = COUNT + 2 * sound.len();
-        let descend = |knee: f64, start: &[f64]| {
-            minimise(|vector, out| residuals(knee, vector, out), rows, start, &BOUNDS, Limits::default())
+        let rows = size + 2 * sound.len();
+        let descend = |knee: f64, start: &[f64], limits: Limits| {
+            let mut start = start.to_vec();
+            start.resize(size, 0.0);
+            minimise(|vector, out| residuals(knee, vector, out), rows, &start, &bounds, limits)
         };
         // Three ways down, since there are several valleys: past one bad observation from the prior, straight from the
         // prior, and from what the observations say at first sight where the prior is far off.
         let [far, near] = KNEES;
-        let mut found = descend(near, &descend(far, &mean).parameters);
-        for start in [mean.to_vec(), descend(far, &read_off(&sound, mean)).parameters] {
-            let way = descend(near, &start);
+        let mut found = descend(near, &descend(far, &mean, ROUGHLY).parameters, CLOSELY);
+        for start in [mean.to_vec(), descend(far, &read_off(&sound, mean), ROUGHLY).parameters] {
+            let way = descend(near, &start, CLOSELY);
             if way.cost < found.cost {
                 found = way;
             }
         }
-        let mut vector = mean;
-        vector.copy_from_slice(&found.parameters);
         let mut factor = found.information;
-        if !cholesky(&mut factor, COUNT) {
-            factor = (0..COUNT * COUNT).map(|at| if at % (COUNT + 1) == 0 { 1.0 } else { 0.0 }).collect();
+        if !cholesky(&mut factor, size) {
+            factor = (0..size * size).map(|at| if at % (size + 1) == 0 { 1.0 } else { 0.0 }).collect();
         }
-        Self { parameters: Parameters::of_vector(&vector), vector, factor }
+        let parameters = Parameters::of_slice(&found.parameters[..COUNT]);
+        Self { parameters, roughness, vector: found.parameters, factor }
     }
 
     /// The fitted parameters.
@@ -135,17 +146,17 @@ impl Throughput {
 
     /// A step of `accumulation` micro-batches of `local_batch` samples on each device of `placement`.
     pub fn expect(&self, placement: Placement, local_batch: f64, accumulation: u32) -> ExpectedStep {
-        let seconds_at =
-            |vector: &[f64; COUNT]| Parameters::of_vector(vector).step_seconds(placement, local_batch, accumulation);
-        let seconds = self.parameters.step_seconds(placement, local_batch, accumulation);
+        let seconds_at = |vector: &[f64]| self.seconds_at(vector, placement, local_batch, accumulation);
+        let seconds = seconds_at(&self.vector);
         // The variance of the logarithm is gᵀ·H⁻¹·g = |L⁻¹·g|², with H = L·Lᵀ and g the gradient of the logarithm.
-        let mut solved = [0.0; COUNT];
-        for i in 0..COUNT {
-            let mut shifted = self.vector;
+        let size = self.vector.len();
+        let (mut solved, mut shifted) = (vec![0.0; size], self.vector.clone());
+        for i in 0..size {
             shifted[i] += 1e-5;
             let slope = (seconds_at(&shifted) / seconds).ln() / 1e-5;
-            let known: f64 = (0..i).map(|j| self.factor[i * COUNT + j] * solved[j]).sum();
-            solved[i] = (slope - known) / self.factor[i * COUNT + i];
+            shifted[i] = self.vector[i];
+            let known: f64 = (0..i).map(|j| self.factor[i * size + j] * solved[j]).sum();
+            solved[i] = (slope - known) / self.factor[i * size + i];
         }
         let variance: f64 = solved.iter().map(|value| value * value).sum();
         ExpectedStep { seconds, spread: (variance + SCATTER * SCATTER).sqrt() }
@@ -154,7 +165,16 @@ impl Throughput {
     /// Samples per second at a placement and batch.
     pub fn samples_per_second(&self, placement: Placement, local_batch: f64, accumulation: u32) -> f64 {
         let samples = f64::from(placement.gpus()) * local_batch * f64::from(accumulation.max(1));
-        samples / self.parameters.step_seconds(placement, local_batch, accumulation)
+        samples / self.seconds_at(&self.vector, placement, local_batch, accumulation)
+    }
+
+    fn seconds_at(&self, vector: &[f64], placement: Placement, local_batch: f64, accumulation: u32) -> f64 {
+        let (smooth, deviations) = vector.split_at(COUNT);
+        let parameters = Parameters::of_slice(smooth);
+        let weights = self.roughness.weights(local_batch);
+        let rough: f64 = weights.iter().filter_map(|(at, share)| Some(share * deviations.get(*at)?)).sum();
+        let compute = rough.exp() * parameters.compute_seconds(placement, local_batch);
+        parameters.step_of_compute(placement, compute, accumulation)
     }
 }
 

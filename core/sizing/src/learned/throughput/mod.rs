@@ -11,6 +11,7 @@ mod goodput;
 mod parameters;
 mod placement;
 mod prior;
+mod roughness;
 
 pub use fit::{ExpectedStep, Observation, Throughput};
 pub use goodput::{BatchLimits, Cut, efficiency};

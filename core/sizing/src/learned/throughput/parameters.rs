@@ -5,7 +5,7 @@ use crate::learned::least_squares::Bounds;
 use super::Placement;
 
 /// How many numbers a job's step time is described by.
-pub(super) const COUNT: usize = 10;
+pub(super) const COUNT: usize = 11;
 
 /// Share of a sample's compute that is its backward pass, which an all-reduce can hide behind: of the three equal parts
 /// forward, gradient of inputs and gradient of weights, two.
@@ -27,6 +27,8 @@ const NETWORK_RANKS: f64 = 8.0;
 ///   `α + β·(K − 2)` instead, whose slope at few ranks says nothing of many. `d` is there since a ring over two nodes has
 ///   one neighbour to talk to and over more has two: where a network limits each flow (cloud networks do), two nodes
 ///   have half the bandwidth.
+/// - Gradients meet when the slowest rank has them: `t` becomes `t·(1 + j·√(2·ln K))`, which is how the largest of `K`
+///   normal times grows for large `K` (David and Nagaraja, Order Statistics, section 10.5) and 0 for one rank.
 /// - Both overlap in the backward pass: `T = t/3 + ((2t/3)^g + s^g)^(1/g)`, where `g = 1` is one after the other. Each
 ///   further micro-batch of the step adds `t`, without an exchange.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,6 +53,8 @@ pub struct Parameters {
     pub two_nodes: f64,
     /// `g`: how well exchange and backward pass overlap; at least 1.
     pub overlap: f64,
+    /// `j`: spread of the ranks' compute, as a share of it; above 0.
+    pub straggling: f64,
 }
 
 /// Where the parts stand in a vector of parameters.
@@ -66,6 +70,7 @@ pub(super) mod at {
     pub(in super::super) const NETWORK_GROWTH: usize = 7;
     pub(in super::super) const TWO_NODES: usize = 8;
     pub(in super::super) const OVERLAP: usize = 9;
+    pub(in super::super) const STRAGGLING: usize = 10;
 }
 
 /// Bounds of the vector: what no device or network is outside of.
@@ -80,6 +85,7 @@ pub(super) const BOUNDS: [Bounds; COUNT] = [
     Bounds { low: -0.5, high: 2.0 },
     Bounds { low: -0.5, high: 1.2 },
     Bounds { low: -5.0, high: 2.2 },
+    Bounds { low: -7.0, high: -2.3 },
 ];
 
 impl Parameters {
@@ -96,13 +102,15 @@ impl Parameters {
         vector[at::NETWORK_GROWTH] = self.network_growth;
         vector[at::TWO_NODES] = self.two_nodes.ln();
         vector[at::OVERLAP] = (self.overlap - 1.0).ln();
+        vector[at::STRAGGLING] = self.straggling.ln();
         for (value, bounds) in vector.iter_mut().zip(BOUNDS) {
             *value = bounds.clamp(*value);
         }
         vector
     }
 
-    pub(super) fn of_vector(vector: &[f64; COUNT]) -> Self {
+    /// Of a vector of [`COUNT`] numbers.
+    pub(super) fn of_slice(vector: &[f64]) -> Self {
         let network_seconds = vector[at::NETWORK].exp();
         Self {
             floor_seconds: vector[at::FLOOR].exp(),
@@ -115,6 +123,7 @@ impl Parameters {
             network_growth: vector[at::NETWORK_GROWTH],
             two_nodes: vector[at::TWO_NODES].exp(),
             overlap: 1.0 + vector[at::OVERLAP].exp(),
+            straggling: vector[at::STRAGGLING].exp(),
         }
     }
 
@@ -140,7 +149,12 @@ impl Parameters {
 
     /// Seconds of one optimizer step of `accumulation` micro-batches (at least 1) of `local_batch` samples on each device.
     pub fn step_seconds(&self, placement: Placement, local_batch: f64, accumulation: u32) -> f64 {
-        let compute = self.compute_seconds(placement, local_batch);
+        self.step_of_compute(placement, self.compute_seconds(placement, local_batch), accumulation)
+    }
+
+    /// The same where one micro-batch computes for `compute` seconds.
+    pub(super) fn step_of_compute(&self, placement: Placement, compute: f64, accumulation: u32) -> f64 {
+        let compute = compute * (1.0 + self.straggling * (2.0 * f64::from(placement.gpus()).ln()).sqrt());
         let exchange = self.exchange_seconds(placement);
         let last = (1.0 - BACKWARD) * compute + norm(BACKWARD * compute, exchange, self.overlap);
         f64::from(accumulation.max(1) - 1) * compute + last
@@ -168,11 +182,12 @@ mod tests {
         network_growth: 0.1,
         two_nodes: 1.5,
         overlap: 2.0,
+        straggling: 0.02,
     };
 
     #[test]
     fn a_vector_and_back_is_the_same() {
-        let back = Parameters::of_vector(&SOME.to_vector()).to_vector();
+        let back = Parameters::of_slice(&SOME.to_vector()).to_vector();
         assert!(SOME.to_vector().iter().zip(back).all(|(a, b)| (a - b).abs() < 1e-12));
     }
 
@@ -180,7 +195,8 @@ mod tests {
     fn an_accumulated_micro_batch_costs_compute_and_no_exchange() {
         let placement = Placement::of_nodes(&[4, 4]).unwrap();
         let step = |accumulation| SOME.step_seconds(placement, 8.0, accumulation);
-        assert!((step(3) - step(1) - 2.0 * SOME.compute_seconds(placement, 8.0)).abs() < 1e-12);
+        let slowest = SOME.compute_seconds(placement, 8.0) * (1.0 + 0.02 * (2.0 * 8_f64.ln()).sqrt());
+        assert!((step(3) - step(1) - 2.0 * slowest).abs() < 1e-12);
     }
 
     #[test]

@@ -18,6 +18,14 @@ const LEAST: f64 = 0.05;
 /// Most spread taken from a few jobs.
 const MOST: f64 = 1.5;
 
+/// What depends on how long a message is: how many flows a network gives it, and how well it fills them.
+const OF_MESSAGES: [usize; 3] = [at::NETWORK, at::NETWORK_GROWTH, at::TWO_NODES];
+
+/// How much these may change with each factor of e in gradient bytes, and their spread around that: a few jobs draw no
+/// steep line.
+const SLOPE: f64 = 0.03;
+const AROUND_LINE: f64 = 0.1;
+
 /// Fewest jobs whose spread says anything.
 const JOBS: usize = 3;
 
@@ -25,8 +33,12 @@ const JOBS: usize = 3;
 /// is stated in logarithms of seconds per gradient byte.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClassHabits {
+    /// Of a job whose gradients have the bytes of `log_bytes`.
     mean: [f64; COUNT],
     spread: [f64; COUNT],
+    /// Change of the mean with the logarithm of gradient bytes.
+    slope: [f64; COUNT],
+    log_bytes: f64,
 }
 
 impl ClassHabits {
@@ -49,36 +61,49 @@ impl ClassHabits {
         set(at::NETWORK_GROWTH, 0.2, 0.25);
         set(at::TWO_NODES, 0.3, 0.3);
         set(at::OVERLAP, 0.0, 1.0);
-        Self { mean, spread }
+        set(at::STRAGGLING, -4.0, 0.5);
+        Self { mean, spread, slope: [0.0; COUNT], log_bytes: 0.0 }
     }
 
     /// The same, with what other jobs on the class have shown: their fitted parameters and the bytes of their gradients.
     ///
-    /// Fewer than three jobs change nothing. Medians, so that one strange job does not move the others' prior.
+    /// Fewer than three jobs change nothing. Means and variances of jobs; what depends on the length of messages is a line in
+    /// the logarithm of gradient bytes (ridge regression).
     #[must_use]
     pub fn with_jobs(mut self, jobs: &[(Parameters, f64)]) -> Self {
         if jobs.len() < JOBS {
             return self;
         }
+        let count = jobs.len() as f64;
+        let log_bytes: Vec<f64> = jobs.iter().map(|(_, bytes)| bytes.max(1.0).ln()).collect();
+        let middle = log_bytes.iter().sum::<f64>() / count;
+        let sizes: Vec<f64> = log_bytes.iter().map(|size| size - middle).collect();
+        let vectors: Vec<[f64; COUNT]> = jobs.iter().map(|(parameters, _)| parameters.to_vector()).collect();
         for at in 0..COUNT {
             if matches!(at, at::FLOOR | at::SAMPLE) {
                 continue;
             }
-            let value = |(parameters, bytes): &(Parameters, f64)| {
-                parameters.to_vector()[at] - if at == at::NETWORK { bytes.max(1.0).ln() } else { 0.0 }
-            };
-            let mut values: Vec<f64> = jobs.iter().map(value).collect();
-            values.sort_by(f64::total_cmp);
-            let median = values[values.len() / 2];
+            let per_byte = if at == at::NETWORK { 1.0 } else { 0.0 };
+            let values: Vec<f64> = vectors.iter().zip(&log_bytes).map(|(v, size)| v[at] - per_byte * size).collect();
+            let mean = values.iter().sum::<f64>() / count;
+            let slope = if OF_MESSAGES.contains(&at) { slope(&sizes, &values, mean) } else { 0.0 };
+            let off = |(size, value): (&f64, &f64)| (value - mean - slope * size).powi(2);
+            let squares: f64 = sizes.iter().zip(&values).map(off).sum();
             // Of one more job, given so few: the variance between jobs, and that of their own middle.
-            let jobs = values.len() as f64;
-            let between = values.iter().map(|v| (v - median).powi(2)).sum::<f64>() / (jobs - 1.0);
-            let variance = between * (1.0 + 1.0 / jobs);
-            self.mean[at] = median;
+            let variance = squares / (count - 1.0) * (1.0 + 1.0 / count);
             self.spread[at] = variance.sqrt().clamp(LEAST, MOST);
+            (self.mean[at], self.slope[at]) = (mean, slope);
         }
+        self.log_bytes = middle;
         self
     }
+}
+
+/// The slope of a line through the middle of few points, drawn to none.
+fn slope(sizes: &[f64], values: &[f64], mean: f64) -> f64 {
+    let along: f64 = sizes.iter().map(|size| size * size).sum();
+    let across: f64 = sizes.iter().zip(values).map(|(size, value)| size * (value - mean)).sum();
+    across / (along + (AROUND_LINE / SLOPE).powi(2))
 }
 
 /// Compute as the size model predicts it for one micro-batch on one device.
@@ -113,8 +138,13 @@ impl Prior {
                 spread[at] = PREDICTED;
             }
         }
-        match gradient_bytes {
-            Some(bytes) => mean[at::NETWORK] += bytes.max(1.0).ln(),
+        match gradient_bytes.map(|bytes| bytes.max(1.0).ln()) {
+            Some(log_bytes) => {
+                for (mean, slope) in mean.iter_mut().zip(habits.slope) {
+                    *mean += slope * (log_bytes - habits.log_bytes);
+                }
+                mean[at::NETWORK] += log_bytes;
+            }
             None => spread[at::NETWORK] = UNKNOWN,
         }
         Self { mean, spread, compute_unknown: compute.is_none(), network_unknown: gradient_bytes.is_none() }
