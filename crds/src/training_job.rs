@@ -12,7 +12,7 @@ pub use accelerators::{Accelerators, ResourcesPerGpu};
 pub use checkpoint::{Checkpoint, Portable};
 pub use evidence::{Evidence, MemoryEvidence, MemoryEvidenceKind, StepEvidence};
 pub use model::{Custom, HuggingFace, Model, Transformer};
-pub use parallelism::{Declared, Parallelism, ParallelismWord, Recompute, Sharding};
+pub use parallelism::{Declared, Degrees, Offload, Parallelism, ParallelismWord, Recompute, Schedule, Sharding};
 pub use spec::{
     Batch, Data, Elasticity, FailurePolicy, GlobalBatch, Lora, Method, MethodKind, Optimizer, Precision, Rightsizing,
     RightsizingMode, TrainingJob, TrainingJobSpec,

@@ -179,14 +179,15 @@ fn rules_of_structs_of_fields_and_of_roots_are_in_the_schema_and_each_says_what_
         ("AcceleratorClass spec.peakFlops", 1),
         ("AcceleratorClass spec.resourceName", 1),
         ("TrainingJob ", 1),
-        ("TrainingJob spec", 8),
+        ("TrainingJob spec", 11),
         ("TrainingJob spec.accelerators", 5),
         ("TrainingJob spec.checkpoint.path", 1),
         ("TrainingJob spec.data", 2),
         ("TrainingJob spec.model", 1),
         ("TrainingJob spec.model.huggingFace.config", 1),
         ("TrainingJob spec.model.transformer", 2),
-        ("TrainingJob spec.parallelism", 5),
+        ("TrainingJob spec.parallelism", 12),
+        ("TrainingJob spec.parallelism.declared", 1),
         ("TrainingQueue ", 1),
     ];
     assert_eq!(rules, expected.map(|(path, count)| (path.to_owned(), count)).into());

@@ -24,7 +24,7 @@ mod snapshot;
 pub mod template;
 pub mod window;
 
-pub use allocation::{current, pod_name, revision_name};
+pub use allocation::{current, degrees, pod_name, revision_name};
 pub use queues::admits_priority_class;
 pub use snapshot::{Objects, Planned, class_resources, snapshot};
 pub use template::{TemplateError, TemplateView};

@@ -47,4 +47,10 @@ pub enum Portable {
     Data,
     /// The count of tensor-parallel ranks.
     Tensor,
+    /// The count of pipeline stages.
+    Pipeline,
+    /// The count of context-parallel ranks.
+    Context,
+    /// The count of expert-parallel ranks.
+    Expert,
 }

@@ -5,7 +5,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Evidence, Recompute, Sharding};
+use super::{Degrees, Evidence, Recompute, Sharding};
 
 /// Where a job stands, what it holds, what was predicted and what was seen.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -111,6 +111,9 @@ pub struct Allocation {
     pub data_parallel: i32,
     /// Tensor-parallel ranks.
     pub tensor_parallel: i32,
+    /// The other degrees and options of its layout.
+    #[serde(flatten)]
+    pub degrees: Degrees,
     /// What the data-parallel ranks share out.
     pub sharding: Sharding,
     /// What is computed again in the backward pass.
