@@ -3,6 +3,7 @@
 mod accelerators;
 mod checkpoint;
 mod evidence;
+mod method;
 mod model;
 mod parallelism;
 mod spec;
@@ -11,11 +12,15 @@ mod status;
 pub use accelerators::{Accelerators, ResourcesPerGpu};
 pub use checkpoint::{Checkpoint, Portable};
 pub use evidence::{Evidence, MemoryEvidence, MemoryEvidenceKind, StepEvidence};
-pub use model::{Custom, HuggingFace, Model, Transformer};
+pub use method::{Clipping, Lora, Matrices, Method, MethodKind, Private, Transfer};
+pub use model::{
+    Cell, Custom, EncoderDecoder, Experts, Head, HuggingFace, Interaction, LatentAttention, MixtureOfExperts, Model,
+    Positions, Recommender, Recurrent, Spectrogram, Stack, Table, Transformer, Window,
+};
 pub use parallelism::{Declared, Degrees, Offload, Parallelism, ParallelismWord, Recompute, Schedule, Sharding};
 pub use spec::{
-    Batch, Data, Elasticity, FailurePolicy, GlobalBatch, Lora, Method, MethodKind, Optimizer, Precision, Rightsizing,
-    RightsizingMode, TrainingJob, TrainingJobSpec,
+    Batch, Data, Elasticity, FailurePolicy, GlobalBatch, Optimizer, Precision, Rightsizing, RightsizingMode,
+    TrainingJob, TrainingJobSpec,
 };
 pub use status::{
     Allocation, Counters, HostMemory, Lifecycle, LifecycleState, Observed, Predicted, Progress, Rejected,

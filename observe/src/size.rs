@@ -9,7 +9,7 @@ mod model;
 
 use plimsoll_crds::TrainingJobSpec;
 use plimsoll_crds::training_job as api;
-use plimsoll_sizing::{ClassName, HuggingFaceError, JobSpec, Mode};
+use plimsoll_sizing::{ClassName, HuggingFaceError, JobSpec, Mode, ShapeError};
 use thiserror::Error;
 
 pub use class::{ClassError, class_spec};
@@ -25,17 +25,34 @@ const DEFAULT_MAX: u32 = 8;
 #[derive(Debug, Error)]
 pub enum SpecError {
     /// No model, or more than one.
-    #[error("failed to read model: give exactly one of huggingFace, transformer or custom")]
+    #[error(
+        "failed to read model: give exactly one of preset, huggingFace, transformer, mixtureOfExperts, encoderDecoder, \
+         recurrent, recommender or custom"
+    )]
     Model,
+    /// No preset has the name.
+    #[error("failed to read model.preset: no model is known as {name}; the nearest names are {nearest}")]
+    Preset {
+        /// The name that was given.
+        name: String,
+        /// Names that are known.
+        nearest: String,
+    },
+    /// No model has this shape.
+    #[error(transparent)]
+    Shape(ShapeError),
     /// The model's configuration cannot be read.
     #[error("failed to read model.huggingFace.config")]
     HuggingFace(#[source] HuggingFaceError),
-    /// A transformer without its sequence length.
-    #[error("failed to read data.sequenceLength: a transformer needs it")]
+    /// A model of sequences without their length.
+    #[error("failed to read data.sequenceLength: a model of sequences needs it")]
     SequenceLength,
     /// Adapters without their rank.
-    #[error("failed to read method.lora.rank: method Lora needs it")]
+    #[error("failed to read method.lora.rank: methods Lora and Qlora need it")]
     LoraRank,
+    /// Transfer without what is trained.
+    #[error("failed to read method.transfer.trainedUnits: method Transfer needs it")]
+    TrainedUnits,
     /// A number that must be positive is not.
     #[error("failed to read {field}: {value} is not a positive number in range")]
     Number {
@@ -140,6 +157,16 @@ mod tests {
         let job = job_spec(&spec(&format!("{GPT}accelerators: {{requested: 4, min: 2}}\nelasticity: Fixed\n")))
             .expect("valid");
         assert_eq!((job.min_gpus, job.max_gpus, job.requested_gpus), (4, 4, Some(4)));
+    }
+
+    #[test]
+    fn a_preset_is_enough_for_a_network_of_images_and_needs_a_length_for_text() {
+        let preset = |name: &str| spec(&format!("template: {{}}\nmodel: {{preset: {name}}}\n"));
+        assert_eq!(job_spec(&preset("resnet50")).expect("a network").model.parameters(), 25_557_032);
+        let mut text = preset("gpt2");
+        assert_eq!(job_spec(&text).expect("a transformer").sequence_length, 1024);
+        text.data.sequence_length = None;
+        assert!(matches!(job_spec(&text), Err(SpecError::SequenceLength)));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Accelerators, Checkpoint, Model, Parallelism, TrainingJobStatus};
+use super::{Accelerators, Checkpoint, Method, Model, Parallelism, TrainingJobStatus};
 
 /// What to train, within which limits, and the pod that trains it.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -36,9 +36,7 @@ use super::{Accelerators, Checkpoint, Model, Parallelism, TrainingJobStatus};
     validation = Rule::new("!has(self.elasticity) || self.elasticity != 'Fixed' || !has(self.rightsizing) || self.rightsizing.mode != 'Auto' || !has(self.accelerators.requested) || !has(self.accelerators.min) || self.accelerators.min == self.accelerators.requested").message("elasticity Fixed with accelerators.min below requested and rightsizing.mode Auto: a fixed count cannot be corrected; use Moldable or Elastic"),
     validation = Rule::new("!has(self.elasticity) || self.elasticity != 'Elastic' || has(self.checkpoint)").message("elasticity Elastic needs checkpoint: without one nothing is left after a resize"),
     validation = Rule::new("!has(self.elasticity) || self.elasticity != 'Elastic' || !has(self.checkpoint) || (has(self.checkpoint.portableAcross) && self.checkpoint.portableAcross.size() > 0)").message("elasticity Elastic needs checkpoint.portableAcross: a checkpoint that only its own layout can read does not survive a resize"),
-    validation = Rule::new("!(has(self.model.transformer) || has(self.model.huggingFace)) || has(self.data.sequenceLength)").message("data.sequenceLength is required for a transformer: memory and arithmetic depend on it"),
-    validation = Rule::new("!has(self.method) || self.method.type != 'Lora' || has(self.method.lora)").message("method.lora is required when method.type is Lora"),
-    validation = Rule::new("!has(self.method) || self.method.type == 'Lora' || !has(self.method.lora)").message("method.lora is given but method.type is not Lora"),
+    validation = Rule::new(r#"has(self.data.sequenceLength) || !(has(self.model.transformer) || has(self.model.mixtureOfExperts) || has(self.model.encoderDecoder) || has(self.model.recurrent) || (has(self.model.huggingFace) && !self.model.huggingFace.config.matches(r'"model_type"\s*:\s*"(vit|resnet|convnext)"')))"#).message("data.sequenceLength is required for a transformer or a recurrent network: memory and arithmetic depend on it"),
     validation = Rule::new("!has(self.parallelism) || !has(self.parallelism.declared) || !has(self.parallelism.declared.microBatch) || self.batch.global.preferred % self.parallelism.declared.microBatch == 0").message("batch.global.preferred must be a multiple of parallelism.declared.microBatch"),
     validation = Rule::new("!has(self.parallelism) || !has(self.parallelism.declared) || !has(self.accelerators.requested) || self.accelerators.requested % ((has(self.parallelism.declared.tensor) ? self.parallelism.declared.tensor : 1) * (has(self.parallelism.declared.pipeline) ? self.parallelism.declared.pipeline : 1) * (has(self.parallelism.declared.context) ? self.parallelism.declared.context : 1)) == 0").message("accelerators.requested must be a multiple of parallelism.declared tensor x pipeline x context, the accelerators that one copy of the model is spread over"),
     validation = Rule::new("!has(self.parallelism) || !has(self.parallelism.declared) || (has(self.accelerators.max) ? self.accelerators.max : has(self.accelerators.requested) ? self.accelerators.requested : 8) >= (has(self.parallelism.declared.tensor) ? self.parallelism.declared.tensor : 1) * (has(self.parallelism.declared.pipeline) ? self.parallelism.declared.pipeline : 1) * (has(self.parallelism.declared.context) ? self.parallelism.declared.context : 1)").message("accelerators.max (8 unless given) must not be below parallelism.declared tensor x pipeline x context, the accelerators that one copy of the model is spread over"),
@@ -160,6 +158,8 @@ pub enum Precision {
     Bf16Mixed,
     /// bfloat16 throughout.
     Bf16,
+    /// 8-bit floating point products, bfloat16 between them, 32-bit master weights.
+    Fp8Mixed,
 }
 
 /// Optimizer.
@@ -178,39 +178,10 @@ pub enum Optimizer {
     SgdMomentum,
     /// Lion.
     Lion,
-}
-
-/// How the model is trained.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Method {
-    /// Which method.
-    #[serde(default, rename = "type")]
-    pub type_: MethodKind,
-    /// Low-rank adapters, for method Lora.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lora: Option<Lora>,
-}
-
-/// A method of training.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum MethodKind {
-    /// From random weights.
-    #[default]
-    Pretrain,
-    /// All weights, from a trained model.
-    Finetune,
-    /// Low-rank adapters beside frozen weights.
-    Lora,
-}
-
-/// Low-rank adapters.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Lora {
-    /// Rank of the adapters.
-    #[schemars(range(min = 1, max = 4096))]
-    pub rank: i32,
+    /// Muon for the matrices of the body, AdamW for all else.
+    Muon,
+    /// Shampoo, with Kronecker factors for every matrix.
+    Shampoo,
 }
 
 /// How much data a job is trained on.

@@ -1,51 +1,45 @@
 //! What the model of a job is to sizing.
 
-use plimsoll_crds::training_job as api;
-use plimsoll_sizing::{Biases, Custom, Model, Norm, Transformer};
+mod dimensions;
+mod preset;
 
-use super::{SpecError, optional, positive};
+use plimsoll_crds::training_job as api;
+use plimsoll_sizing::{Custom, Model};
+
+use self::dimensions::{encoder_decoder, mixture_of_experts, recommender, recurrent, transformer};
+use super::SpecError;
 
 pub(super) fn model(model: &api::Model) -> Result<Model, SpecError> {
-    match (&model.hugging_face, &model.transformer, &model.custom) {
-        (Some(hugging_face), None, None) => {
-            Model::from_hugging_face_text(&hugging_face.config).map_err(SpecError::HuggingFace)
-        }
-        (None, Some(t), None) => transformer(t).map(Model::Transformer),
-        (None, None, Some(custom)) => {
-            let natural = |field, value| u64::try_from(value).map_err(|_| SpecError::Number { field, value });
-            let flops = natural("model.custom.forwardFlopsPerSample", custom.forward_flops_per_sample)?;
-            Ok(Model::Custom(Custom {
-                parameters: natural("model.custom.parameters", custom.parameters)?.max(1),
-                flops_per_sample: flops as f64,
-                activation_bytes_per_sample: natural(
-                    "model.custom.activationBytesPerSample",
-                    custom.activation_bytes_per_sample,
-                )?,
-            }))
-        }
-        _ => Err(SpecError::Model),
-    }
+    let ways = [
+        model.preset.as_deref().map(preset::by_name),
+        model.hugging_face.as_ref().map(hugging_face),
+        model.transformer.as_ref().map(transformer),
+        model.mixture_of_experts.as_ref().map(mixture_of_experts),
+        model.encoder_decoder.as_ref().map(encoder_decoder),
+        model.recurrent.as_ref().map(recurrent),
+        model.recommender.as_ref().map(recommender),
+        model.custom.as_ref().map(custom),
+    ];
+    let mut given = ways.into_iter().flatten();
+    let (Some(model), None) = (given.next(), given.next()) else { return Err(SpecError::Model) };
+    let model = model?;
+    model.check().map_err(SpecError::Shape)?;
+    Ok(model)
 }
 
-fn transformer(t: &api::Transformer) -> Result<Transformer, SpecError> {
-    let hidden = positive("model.transformer.hidden", t.hidden)?;
-    let heads = positive("model.transformer.heads", t.heads)?;
-    Ok(Transformer {
-        layers: positive("model.transformer.layers", t.layers)?,
-        hidden,
-        heads,
-        kv_heads: optional("model.transformer.kvHeads", t.kv_heads)?.unwrap_or(heads),
-        head_dim: optional("model.transformer.headDim", t.head_dim)?.unwrap_or_else(|| (hidden / heads).max(1)),
-        ffn: optional("model.transformer.feedForward", t.feed_forward)?.unwrap_or_else(|| hidden.saturating_mul(4)),
-        gated_mlp: t.gated_mlp,
-        vocabulary: positive("model.transformer.vocabulary", t.vocabulary)?,
-        tied_embeddings: t.tied_embeddings,
-        biases: if t.biases { Biases::All } else { Biases::None },
-        learned_positions: optional("model.transformer.learnedPositions", t.learned_positions)?.unwrap_or(0),
-        // Programs that leave out biases leave out those of the normalisations too.
-        norm: if t.biases { Norm::Layer } else { Norm::Rms },
-        qk_norm: false,
-        norms_per_layer: 2,
-        ..Transformer::default()
-    })
+fn hugging_face(given: &api::HuggingFace) -> Result<Model, SpecError> {
+    Model::from_hugging_face_text(&given.config).map_err(SpecError::HuggingFace)
+}
+
+fn custom(custom: &api::Custom) -> Result<Model, SpecError> {
+    let natural = |field, value| u64::try_from(value).map_err(|_| SpecError::Number { field, value });
+    let flops = natural("model.custom.forwardFlopsPerSample", custom.forward_flops_per_sample)?;
+    Ok(Model::Custom(Custom {
+        parameters: natural("model.custom.parameters", custom.parameters)?.max(1),
+        flops_per_sample: flops as f64,
+        activation_bytes_per_sample: natural(
+            "model.custom.activationBytesPerSample",
+            custom.activation_bytes_per_sample,
+        )?,
+    }))
 }
