@@ -5,6 +5,7 @@ mod checkpoint;
 mod evidence;
 mod method;
 mod model;
+mod optimality;
 mod parallelism;
 mod spec;
 mod status;
@@ -17,6 +18,7 @@ pub use model::{
     Cell, Custom, EncoderDecoder, Experts, Head, HuggingFace, Interaction, LatentAttention, MixtureOfExperts, Model,
     Positions, Recommender, Recurrent, Spectrogram, Stack, Table, Transformer, Window,
 };
+pub use optimality::{ComputeOptimality, Inference, OptimalityVerdict};
 pub use parallelism::{Declared, Degrees, Offload, Parallelism, ParallelismWord, Recompute, Schedule, Sharding};
 pub use spec::{
     Batch, Data, Elasticity, FailurePolicy, GlobalBatch, Optimizer, Precision, Rightsizing, RightsizingMode,

@@ -7,6 +7,7 @@
 //! - [`nodes`] says which class each node is of, whether it is open, and what others hold of it.
 //! - [`snapshot()`] puts classes, nodes, queues, ResourceQuotas and jobs together.
 //! - [`window`] says how busy a job's devices were; [`evidence`] carries what was learned between the API and sizing.
+//! - [`optimality`] says whether a job's parameters and data fit each other.
 //! - [`quantity`] and [`requests`] count as the kube-scheduler counts.
 
 mod allocation;
@@ -16,6 +17,7 @@ pub mod host_memory;
 mod namespace_quotas;
 pub mod needs;
 pub mod nodes;
+pub mod optimality;
 pub mod quantity;
 mod queues;
 pub mod requests;

@@ -223,7 +223,7 @@ impl Turn {
         let Ok(valid) = &self.validated else { return };
         let learned = self.status.evidence.clone().unwrap_or_default();
         let held = self.status.allocation.as_ref();
-        let sized = size::size(&valid.spec, &world.classes, &learned, held, self.known.sized.take());
+        let sized = size::size(&self.job.spec, &valid.spec, &world.classes, &learned, held, self.known.sized.take());
         let exhausted = sized.menu.candidates.is_empty();
         let ran_out = matches!(&self.state.phase, Phase::Waiting { after: Some(StopCause::DeviceOutOfMemory), .. });
         self.sized = Some(sized);

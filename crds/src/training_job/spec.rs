@@ -4,7 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Accelerators, Checkpoint, Method, Model, Parallelism, TrainingJobStatus};
+use super::{Accelerators, Checkpoint, Inference, Method, Model, Parallelism, TrainingJobStatus};
 
 /// What to train, within which limits, and the pod that trains it.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -84,6 +84,9 @@ pub struct TrainingJobSpec {
     /// When the count of accelerators may change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elasticity: Option<Elasticity>,
+    /// How the model is to be used once it is trained, which bears on the verdict of compute-optimality.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inference: Option<Inference>,
     /// What happens after failures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_policy: Option<FailurePolicy>,

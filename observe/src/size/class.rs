@@ -62,7 +62,7 @@ pub fn class_spec(class: &AcceleratorClass, gpus_per_node: u32, nodes: u32) -> R
         network_bytes_per_second: optional("networkBytesPerSecond", &spec.network_bytes_per_second)?
             .map_or(DEFAULT_NETWORK, Amount::as_f64),
         watts: f64::from(spec.watts.unwrap_or_default()),
-        price_per_hour: None,
+        price_per_hour: optional("pricePerHour", &spec.price_per_hour)?.filter(|a| a.is_positive()).map(Amount::as_f64),
         line: LoadLine {
             low_activity: share(line.low_activity_percent, LoadLine::DEFAULT.low_activity),
             memory: share(line.memory_percent, LoadLine::DEFAULT.memory),
@@ -90,6 +90,7 @@ mod tests {
               memory: 14950Mi
               bandwidthBytesPerSecond: 300G
               peakFlops: {fp32: 8100G, fp16: 65T}
+              pricePerHour: 350m
               loadLine: {lowActivityPercent: 50}",
         )
         .expect("a class");
@@ -97,6 +98,7 @@ mod tests {
         assert_eq!((t4.memory_bytes, t4.gpus()), (14_950 << 20, 12));
         assert_eq!((t4.peak.fp16, t4.peak.bf16), (Some(65e12), None));
         assert_eq!((t4.line.low_activity, t4.line.memory), (0.5, 0.92));
+        assert_eq!(t4.price_per_hour, Some(0.35));
         assert_eq!(t4.link_bytes_per_second, 12e9);
     }
 }

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use plimsoll_crds::condition::{self, job as kind};
-use plimsoll_crds::training_job::{Rejected, TrainingJobStatus, Waiting};
+use plimsoll_crds::training_job::{OptimalityVerdict, Rejected, TrainingJobStatus, Waiting};
 use plimsoll_lifecycle::{Phase, StopCause};
 use plimsoll_menu::Menu;
 use plimsoll_scheduling::{Reason, WaitNumbers};
@@ -11,6 +11,7 @@ use plimsoll_sizing::ClassSpec;
 
 use super::gang::HoldUp;
 use super::memory::{cause_word, integer, remember, shorten};
+use super::size::Optimality;
 use super::{Turn, standing};
 use crate::notes::Note;
 
@@ -27,6 +28,9 @@ pub fn finish(turn: &mut Turn, classes: &[ClassSpec], silent_after: SignedDurati
     turn.status.observed_generation = turn.job.metadata.generation;
     if let Some(menu) = turn.menu() {
         turn.status.rejected = rejected(menu);
+    }
+    if let Some(sized) = &turn.sized {
+        turn.status.compute_optimality = Some(sized.optimality.status.clone());
     }
     turn.status.waiting = waiting(turn, now);
     turn.status.summary = Some(summary(turn));
@@ -167,6 +171,15 @@ fn conditions(turn: &mut Turn, classes: &[ClassSpec], silent_after: SignedDurati
         let message =
             if fits { String::new() } else { menu.rejected.first().map(|r| r.message.clone()).unwrap_or_default() };
         facts.push((kind::SIZED, fits, reason.into(), message));
+    }
+    match turn.sized.as_ref().map(|sized| sized.optimality.as_ref()) {
+        Some(Optimality { status, sentence: Some(sentence), .. }) => {
+            let optimal = status.verdict == OptimalityVerdict::Optimal;
+            facts.push((kind::COMPUTE_OPTIMAL, optimal, format!("{:?}", status.verdict), sentence.clone()));
+        }
+        // It was another model or method once.
+        Some(_) => turn.status.conditions.retain(|condition| condition.type_ != kind::COMPUTE_OPTIMAL),
+        None => {}
     }
     let waits = turn.status.waiting.as_ref().map_or("Ended", |waiting| waiting.reason.as_str()).to_owned();
     let why = turn.status.waiting.as_ref().map(|waiting| waiting.message.clone()).unwrap_or_default();
