@@ -16,7 +16,7 @@ pub use evidence::{Evidence, MemoryEvidence, MemoryEvidenceKind, StepEvidence};
 pub use method::{Clipping, Lora, Matrices, Method, MethodKind, Private, Transfer};
 pub use model::{
     Cell, Custom, EncoderDecoder, Experts, Head, HuggingFace, Interaction, LatentAttention, MixtureOfExperts, Model,
-    Positions, Recommender, Recurrent, Spectrogram, Stack, Table, Transformer, Window,
+    Positions, Recommender, Recurrent, Spectrogram, Stack, Table, Transformer, Variant, Window,
 };
 pub use optimality::{ComputeOptimality, Inference, OptimalityVerdict};
 pub use parallelism::{Declared, Degrees, Offload, Parallelism, ParallelismWord, Recompute, Schedule, Sharding};

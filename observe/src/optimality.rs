@@ -1,12 +1,14 @@
 //! Whether a job's parameters and data fit each other, and how that is written in its status.
 
 use plimsoll_crds::TrainingJobSpec;
-use plimsoll_crds::training_job::{ComputeOptimality, OptimalityVerdict};
+use plimsoll_crds::training_job::{self as api, ComputeOptimality, OptimalityVerdict};
 use plimsoll_sizing::JobSpec;
 use plimsoll_sizing::optimum::{
-    Count, Data, FLOPS_PER_PARAMETER_AND_TOKEN, LossLaw, NotApplicable, ServedOptimum, Serving, Standing, Subject,
-    Verdict, law_for,
+    Budget, Choice, Count, Data, FLOPS_PER_PARAMETER_AND_TOKEN, LossLaw, NotApplicable, Rates, ServedOptimum, Serving,
+    Standing, Subject, Variant, Verdict, law_for, lowest_loss_within,
 };
+
+use crate::size::model;
 
 /// FLOPs of reading or writing a token for each parameter (arXiv 2001.08361, section 2.1).
 const FLOPS_SERVED: f64 = 2.0;
@@ -20,6 +22,8 @@ pub struct Optimality {
     pub verdict: Verdict,
     /// The verdict with what serving takes, where the job says how much that is.
     pub served: Option<Served>,
+    /// The variant that reaches the lowest loss with the same training FLOPs, where one reaches a lower loss than the model.
+    pub nearest_variant: Option<Choice>,
 }
 
 /// The verdict on a model that is to be served.
@@ -52,7 +56,32 @@ pub fn optimality(spec: &TrainingJobSpec, job: &JobSpec) -> Result<Optimality, N
     let verdict = law.judge(law.counting.parameters(&job.model), data);
     let tokens = spec.inference.as_ref().map(|inference| inference.tokens as f64);
     let served = tokens.and_then(|tokens| served(&law, &verdict, tokens));
-    Ok(Optimality { law, verdict, served })
+    let nearest_variant = nearest_variant(&law, &verdict, &spec.variants, job);
+    Ok(Optimality { law, verdict, served, nearest_variant })
+}
+
+/// The best of the variants with the FLOPs of the job, if it is better than the job's own model. A variant that no law
+/// applies to is passed over.
+fn nearest_variant(law: &LossLaw, verdict: &Verdict, variants: &[api::Variant], job: &JobSpec) -> Option<Choice> {
+    // FLOPs are compared with FLOPs: at what rate they are spent is the same for all.
+    let rates = Rates {
+        peak_flops_per_second: 1.0,
+        mfu: 1.0,
+        gpus: 1,
+        goodput_fraction: 1.0,
+        price_per_gpu_hour: None,
+        site_watts_per_gpu: None,
+    };
+    let read = |variant: &api::Variant| {
+        let model = model(&variant.model).ok()?;
+        law_for(Subject::of(&model, job.method)).ok()?;
+        let parameters = law.counting.parameters(&model);
+        Some(Variant { name: variant.name.clone(), parameters, flops_per_token: None, rates })
+    };
+    let variants: Vec<Variant> = variants.iter().filter_map(read).collect();
+    let budget = Budget::Flops(FLOPS_PER_PARAMETER_AND_TOKEN * verdict.parameters * verdict.data.tokens());
+    let choices = lowest_loss_within(law, budget, &variants, Some(verdict.data.unique_tokens)).ok()?;
+    choices.into_iter().next().filter(|best| best.loss_nats < verdict.loss_nats)
 }
 
 /// Both models reach the loss of the job; what they take to train and to serve is compared.
@@ -85,7 +114,15 @@ impl Optimality {
 
     /// One sentence with the numbers behind it.
     pub fn sentence(&self) -> String {
-        let Some(served) = &self.served else { return self.verdict.to_string() };
+        let mut text = self.served.as_ref().map_or_else(|| self.verdict.to_string(), |served| self.when_served(served));
+        if let Some(Choice { name, tokens, loss_nats, .. }) = &self.nearest_variant {
+            let tokens = Count(*tokens);
+            text = format!("{text}; variant {name} would reach {loss_nats:.3} with the same FLOPs, on {tokens} tokens");
+        }
+        text
+    }
+
+    fn when_served(&self, served: &Served) -> String {
         let standing = match self.standing() {
             Standing::DataStarved => "data-starved",
             Standing::Optimal => "near the optimum",
@@ -117,7 +154,7 @@ pub fn to_status(judged: &Result<Optimality, NotApplicable>) -> ComputeOptimalit
             return ComputeOptimality { reason, ..ComputeOptimality::default() };
         }
     };
-    let Optimality { law, verdict, served } = optimality;
+    let Optimality { law, verdict, served, .. } = optimality;
     let (parameters, tokens) = match served {
         Some(served) => (served.optimum.parameters, served.optimum.tokens),
         None => (verdict.optimum.parameters, verdict.optimum.tokens),
@@ -135,6 +172,7 @@ pub fn to_status(judged: &Result<Optimality, NotApplicable>) -> ComputeOptimalit
         ratio_permille: Some(three_digits(optimality.ratio() * 1e3)),
         optimal_parameters: Some(three_digits(parameters)),
         optimal_tokens: Some(three_digits(tokens)),
+        nearest_variant: optimality.nearest_variant.as_ref().map(|choice| choice.name.clone()),
         excess_loss_millinats: Some(three_digits(verdict.excess_nats.max(0.0) * 1e3)),
         compute_multiplier_permille: Some(three_digits(multiplier * 1e3)),
     }
@@ -206,6 +244,20 @@ mod tests {
         let status = status("tokens: 1000000, sequenceLength: 2048", "method: {type: Lora, lora: {rank: 8}}\n");
         assert_eq!((status.verdict, status.law, status.ratio_permille), (OptimalityVerdict::NotApplicable, None, None));
         assert!(status.reason.is_some_and(|reason| reason.contains("fine-tuning") && reason.len() <= 512));
+    }
+
+    #[test]
+    fn the_variant_that_fits_the_data_best_is_named_unless_the_model_does() {
+        let variants = "variants:
+- {name: small, model: {preset: llama-3.2-3b}}
+- {name: tiny, model: {preset: llama-3.2-1b}}
+- {name: adapters, model: {preset: mixtral-8x7b}}
+";
+        let starved = judged("tokens: 15000000000, sequenceLength: 4096, epochs: 1", variants).expect("a law");
+        assert_eq!(to_status(&Ok(starved.clone())).nearest_variant.as_deref(), Some("small"));
+        assert!(starved.sentence().contains("variant small would reach"), "{}", starved.sentence());
+        let enough = judged("tokens: 160000000000, sequenceLength: 4096", variants).expect("a law");
+        assert_eq!(enough.nearest_variant, None, "{}", enough.sentence());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use thiserror::Error;
 pub use class::{ClassError, class_spec};
 use layout::{accepts, declared};
 use method::{method, optimizer, precision};
-use model::model;
+pub(crate) use model::model;
 
 /// Devices that a job may use when it names no limit.
 const DEFAULT_MAX: u32 = 8;
@@ -37,6 +37,15 @@ pub enum SpecError {
         name: String,
         /// Names that are known.
         nearest: String,
+    },
+    /// A variant of the model cannot be read.
+    #[error("failed to read variant {name}")]
+    Variant {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        #[source]
+        source: Box<SpecError>,
     },
     /// No model has this shape.
     #[error(transparent)]
@@ -78,12 +87,15 @@ pub enum SpecError {
 /// # Errors
 /// When the specification contradicts itself or its model cannot be read.
 pub fn job_spec(spec: &TrainingJobSpec) -> Result<JobSpec, SpecError> {
-    let model = model(&spec.model)?;
+    let model = model::model(&spec.model)?;
     let sequence_length = match (model.needs_sequence_length(), spec.data.sequence_length) {
         (false, _) => 1,
         (true, Some(length)) => positive("data.sequenceLength", length)?,
         (true, None) => return Err(SpecError::SequenceLength),
     };
+    for api::Variant { name, model: variant } in &spec.variants {
+        model::model(variant).map_err(|source| SpecError::Variant { name: name.clone(), source: Box::new(source) })?;
+    }
     let elasticity = spec.elasticity.unwrap_or_default();
     let mut job = JobSpec {
         model,
@@ -167,6 +179,13 @@ mod tests {
         assert_eq!(job_spec(&text).expect("a transformer").sequence_length, 1024);
         text.data.sequence_length = None;
         assert!(matches!(job_spec(&text), Err(SpecError::SequenceLength)));
+    }
+
+    #[test]
+    fn a_variant_that_cannot_be_read_is_named() {
+        let error =
+            job_spec(&spec(&format!("{GPT}variants: [{{name: tiny, model: {{preset: gpt-9}}}}]\n"))).unwrap_err();
+        assert_eq!(error.to_string(), "failed to read variant tiny");
     }
 
     #[test]

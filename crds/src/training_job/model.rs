@@ -50,6 +50,17 @@ pub struct Model {
     pub custom: Option<Custom>,
 }
 
+/// A model that could be trained instead.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Variant {
+    /// What its user calls it.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// Its shape.
+    pub model: Model,
+}
+
 /// A Hugging Face model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]

@@ -41,6 +41,11 @@ pub struct ComputeOptimality {
     /// Tokens of that optimum.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub optimal_tokens: Option<i64>,
+    /// The variant that reaches the lowest loss with the same training FLOPs on the data at hand; absent where none of
+    /// them, as far as a law applies to it, reaches a lower one than model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub nearest_variant: Option<String>,
     /// Loss above that of the optimum of the same training FLOPs, in thousandths of a nat per token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub excess_loss_millinats: Option<i64>,

@@ -4,7 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Accelerators, Checkpoint, Inference, Method, Model, Parallelism, TrainingJobStatus};
+use super::{Accelerators, Checkpoint, Inference, Method, Model, Parallelism, TrainingJobStatus, Variant};
 
 /// What to train, within which limits, and the pod that trains it.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -59,6 +59,11 @@ pub struct TrainingJobSpec {
     pub rightsizing: Option<Rightsizing>,
     /// What is trained.
     pub model: Model,
+    /// Models that could be trained instead. The status says which of them fits the data and the FLOPs best; Plimsoll trains
+    /// the one in model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub variants: Vec<Variant>,
     /// Arithmetic that training uses.
     #[serde(default)]
     pub precision: Precision,

@@ -44,6 +44,9 @@ pub struct TrainingJobStatus {
     /// How far training is, as the program reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
+    /// When training ends at the pace that was seen, or predicted until there is one; present while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta: Option<Time>,
     /// Alternatives that were looked at and left out.
     #[serde(default)]
     #[schemars(length(max = 16))]

@@ -9,7 +9,7 @@ use plimsoll_sizing::{Custom, Model};
 use self::dimensions::{encoder_decoder, mixture_of_experts, recommender, recurrent, transformer};
 use super::SpecError;
 
-pub(super) fn model(model: &api::Model) -> Result<Model, SpecError> {
+pub(crate) fn model(model: &api::Model) -> Result<Model, SpecError> {
     let ways = [
         model.preset.as_deref().map(preset::by_name),
         model.hugging_face.as_ref().map(hugging_face),

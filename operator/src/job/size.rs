@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use plimsoll_crds::TrainingJobSpec;
-use plimsoll_crds::training_job::{Allocation, ComputeOptimality, Data, Evidence, Inference};
+use plimsoll_crds::training_job::{Allocation, ComputeOptimality, Data, Evidence, Inference, Variant};
 use plimsoll_menu::Menu;
 use plimsoll_observe::{current, evidence, optimality};
 use plimsoll_sizing::{ClassSpec, Current, JobSpec};
@@ -27,6 +27,7 @@ pub struct Sized {
 pub struct Optimality {
     data: Data,
     inference: Option<Inference>,
+    variants: Vec<Variant>,
     /// The verdict as the status keeps it.
     pub status: ComputeOptimality,
     /// The same in one sentence; `None` where no law applies.
@@ -44,8 +45,8 @@ pub fn size(
 ) -> Sized {
     let current = held.and_then(current);
     let same = |last: &&Sized| {
-        let Optimality { data, inference, .. } = last.optimality.as_ref();
-        last.spec == *spec && *data == job.data && *inference == job.inference
+        let Optimality { data, inference, variants, .. } = last.optimality.as_ref();
+        last.spec == *spec && *data == job.data && *inference == job.inference && *variants == job.variants
     };
     let verdict = last.as_ref().filter(same).map(|last| last.optimality.clone());
     let optimality = verdict.unwrap_or_else(|| Arc::new(judge(job, spec)));
@@ -73,6 +74,7 @@ fn judge(job: &TrainingJobSpec, spec: &JobSpec) -> Optimality {
     Optimality {
         data: job.data.clone(),
         inference: job.inference.clone(),
+        variants: job.variants.clone(),
         status: optimality::to_status(&judged),
         sentence: judged.ok().map(|judged| judged.sentence()),
     }

@@ -75,6 +75,29 @@ fn whether_parameters_and_data_fit_each_other_is_said_with_the_numbers_behind_it
 }
 
 #[test]
+fn a_running_job_says_when_it_ends_and_says_so_again_only_when_that_moves() {
+    let world = world(vec![pod(0, runs()), pod(1, runs())]);
+    let mut status = holding("Running");
+    status["progress"] = json!({"step": 100, "totalSteps": 1100});
+    status["predicted"] =
+        json!({"deviceMemoryBytes": 1, "stepMilliseconds": 2000, "smActivityPercent": 90, "mfuPermille": 400});
+    let told = |status: &serde_json::Value| {
+        let mut turn = think(&world, &job(Some(status.clone())), Known::default());
+        finish(&world, &mut turn);
+        turn.status.eta.map(|at| at.0.duration_since(now()).as_secs())
+    };
+    assert_eq!(told(&status), Some(2000), "1000 steps of 2 s");
+    status["observed"] = json!({"stepMilliseconds": 3000});
+    assert_eq!(told(&status), Some(3000), "what was seen comes before what was predicted");
+    let at = |seconds: i64| json!(now() + jiff::SignedDuration::from_secs(seconds));
+    status["eta"] = at(3100);
+    assert_eq!(told(&status), Some(3100), "near enough");
+    status["eta"] = at(3200);
+    assert_eq!(told(&status), Some(3000));
+    assert_eq!(told(&holding("Stopping")), None);
+}
+
+#[test]
 fn a_reason_that_needs_somebody_is_told_once() {
     let world = world(vec![]);
     let known = || Known { trial_refused: Some("violates PodSecurity".into()), ..Known::default() };

@@ -34,6 +34,7 @@ pub fn finish(turn: &mut Turn, classes: &[ClassSpec], silent_after: SignedDurati
     }
     turn.status.waiting = waiting(turn, now);
     turn.status.summary = Some(summary(turn));
+    turn.status.eta = eta(turn, now);
     conditions(turn, classes, silent_after, now);
     tell_what_is_new(turn);
 }
@@ -139,6 +140,20 @@ fn waiting(turn: &Turn, now: Timestamp) -> Option<Waiting> {
         nodes_that_fit: counts.then(|| integer(numbers.nodes_that_fit)),
         coming_gpus: counts.then(|| integer(numbers.coming_gpus)),
     })
+}
+
+/// When training ends, while it runs: the steps that are left, every epoch among them, at the pace that was seen, else at
+/// the one that was predicted. What was said before stays while the new time differs by less than a twentieth of what is
+/// left.
+fn eta(turn: &Turn, now: Timestamp) -> Option<Time> {
+    let Phase::Running { .. } = turn.state.phase else { return None };
+    let seen = turn.status.observed.as_ref().and_then(|observed| observed.step_milliseconds);
+    let milliseconds = seen.or(turn.status.predicted.as_ref().map(|predicted| predicted.step_milliseconds))?;
+    let steps = i64::try_from(turn.remaining_steps()?).ok()?;
+    let left = SignedDuration::from_millis(steps.checked_mul(milliseconds)?);
+    let end = now.checked_add(left).ok()?.round(jiff::Unit::Second).ok()?;
+    let before = turn.job.status.as_ref().and_then(|status| status.eta.clone());
+    before.filter(|said| said.0.duration_since(end).abs() <= left / 20).or(Some(Time(end)))
 }
 
 /// The State column.
@@ -327,6 +342,7 @@ fn gist(status: &TrainingJobStatus) -> TrainingJobStatus {
         checkpoint_step: p.checkpoint_step,
         ..Default::default()
     });
+    gist.eta = None;
     gist.predicted = None;
     gist.observed = None;
     gist.rejected = Vec::new();
