@@ -44,6 +44,11 @@ impl Group {
         }
     }
 
+    /// Whether its devices stand on several nodes.
+    pub(crate) fn leaves_node(&self) -> bool {
+        self.nodes > 1.0
+    }
+
     /// Time to gather `bytes` in all on every device in `messages` collectives; a reduce-scatter takes as long.
     pub(crate) fn all_gather(&self, bytes: f64, messages: f64) -> f64 {
         self.rings(bytes, messages, 1.0, self.nodes - 1.0)

@@ -125,7 +125,8 @@ fn derive(
         row(
             "optimizer step",
             seconds(step.optimizer),
-            format!("states cross the memory bus {:.1} times", time.optimizer_passes),
+            format!("states cross the memory bus {:.1} times", time.optimizer_passes)
+                + StepTime::optimizer_products(job.optimizer),
         ),
         row(
             "launch",
@@ -134,6 +135,9 @@ fn derive(
         ),
         row("bubble", seconds(step.bubble), format!("{} pipeline stages (arXiv 2104.04473)", layout.pipeline)),
         row("stall", seconds(step.stall), "input that is not there in time".to_owned()),
+    ]);
+    rows.extend(step.derive(job, layout));
+    rows.extend([
         row("step", seconds(predicted.step_seconds), format!("accumulation {}", batch.accumulation)),
         row("SM activity", format!("{:.0} %", predicted.sm_activity * 100.0), "filled compute over step".to_owned()),
         row(

@@ -5,7 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::precision::state_bytes;
+use crate::method::holding::{Holding, Holdings};
+use crate::precision::{row_bytes, state_bytes};
 use crate::{JobSpec, Layout, Offload, Profile, Sharding};
 
 /// Bytes of one process of a framework with its libraries, before it holds anything: 2 GiB, as PyTorch with CUDA has
@@ -67,13 +68,15 @@ impl HostMemory {
         let gpus = f64::from(gpus_per_pod.max(1));
         let loaders = f64::from(program.loaders_per_gpu) * gpus;
         let ready = loaders * f64::from(program.prefetch) * f64::from(micro_batch) * program.sample_bytes as f64;
-        let states = offloaded(job, layout, gpus).max(built(&profile, gpus, program)) * PINNED;
+        let demand = job.method.demand(&profile, job.precision);
+        let held = Holdings::new(&profile, job, &demand, None, None).whole();
+        let states = offloaded(job, &held, layout, gpus).max(built(&profile, gpus, program)) * PINNED;
         Self {
             processes: (PROCESS * gpus) as u64,
             loaders: (LOADER * loaders) as u64,
             shared: ready as u64,
             states: states as u64,
-            checkpoint: checkpoint(job, layout, gpus, program) as u64,
+            checkpoint: checkpoint(job, &held, layout, gpus, program) as u64,
         }
     }
 
@@ -90,12 +93,11 @@ fn pods_share(layout: &Layout, gpus: f64) -> f64 {
 }
 
 /// States in host memory: fp32 weights, gradients and moments (4 + 4 + 8 for Adam), and the working weights where those
-/// wait here too.
-fn offloaded(job: &JobSpec, layout: &Layout, gpus: f64) -> f64 {
-    let trained = job.trained_parameters() as f64;
-    let bytes = state_bytes(job.precision, job.optimizer, Sharding::Full);
-    let stepped = trained * (bytes.optimizer + 4.0);
-    let weights = job.model.parameters() as f64 * job.precision.working_bytes() as f64;
+/// wait here too. Tables of sparse rows stay on the devices.
+fn offloaded(job: &JobSpec, held: &Holding, layout: &Layout, gpus: f64) -> f64 {
+    let bytes = state_bytes(job.precision, Sharding::Full);
+    let stepped = held.trained * (bytes.master + 4.0) + held.moments;
+    let weights = held.trained * job.precision.working_bytes() as f64 + held.frozen + held.residents;
     pods_share(layout, gpus)
         * match layout.offload {
             Offload::None => 0.0,
@@ -111,9 +113,10 @@ fn built(profile: &Profile, gpus: f64, program: &HostProgram) -> f64 {
 }
 
 /// Weights, master copy and moments of what is trained: whole in one process, or the pod's share.
-fn checkpoint(job: &JobSpec, layout: &Layout, gpus: f64, program: &HostProgram) -> f64 {
-    let bytes = state_bytes(job.precision, job.optimizer, Sharding::Full);
-    let all = job.trained_parameters() as f64 * (bytes.weights + bytes.optimizer);
+fn checkpoint(job: &JobSpec, held: &Holding, layout: &Layout, gpus: f64, program: &HostProgram) -> f64 {
+    let bytes = state_bytes(job.precision, Sharding::Full);
+    let dense = held.trained * (bytes.weights + bytes.master) + held.moments;
+    let all = dense + held.rows * row_bytes(job.precision) + held.row_moments;
     if program.gathers_checkpoint { all } else { all * pods_share(layout, gpus) }
 }
 
@@ -164,7 +167,10 @@ mod tests {
             // The largest of its units has 32 M parameters.
             let profile = Profile { units: vec![unit(32_000_000, 89), unit(3_000_000, 1)] };
             let built = built(&profile, 8.0, &program);
-            let states = offloaded(&job, &layout, 8.0).max(built) * PINNED / crate::memory::GIB;
+            let whole = job.model.profile(1);
+            let demand = job.method.demand(&whole, job.precision);
+            let held = Holdings::new(&whole, &job, &demand, None, None).whole();
+            let states = offloaded(&job, &held, &layout, 8.0).max(built) * PINNED / crate::memory::GIB;
             assert!((states / printed - 1.0_f64).abs() < 0.03, "{states} against {printed}");
         }
     }

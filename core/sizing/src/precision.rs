@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Optimizer, Sharding};
+use crate::Sharding;
 
 /// The number format of a training run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -44,29 +44,37 @@ impl Precision {
     }
 }
 
-/// Bytes that one trained parameter costs, by state.
+/// Bytes that one trained parameter costs, by state; the optimizer's moments come on top
+/// ([`Optimizer::state_bytes`](crate::Optimizer::state_bytes)).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct StateBytes {
     pub(crate) weights: f64,
     pub(crate) gradients: f64,
-    pub(crate) optimizer: f64,
+    pub(crate) master: f64,
 }
 
 /// Bytes per trained parameter before any sharing out.
 ///
-/// Without sharding a mixed run is PyTorch's autocast: fp32 weights, gradients and moments (4 + 4 + 8 for Adam). With
-/// sharding it is the ledger of ZeRO (arXiv 1910.02054, section 3.1): 16-bit weights and gradients, fp32 master copy with
-/// the optimizer (2 + 2 + 12).
-pub(crate) fn state_bytes(precision: Precision, optimizer: Optimizer, sharding: Sharding) -> StateBytes {
-    let moments = optimizer.moment_bytes(precision);
+/// Without sharding a mixed run is PyTorch's autocast: fp32 weights and gradients (4 + 4). With sharding it is the ledger
+/// of ZeRO (arXiv 1910.02054, section 3.1): 16-bit weights and gradients, and an fp32 master copy with the optimizer
+/// (2 + 2 + 4).
+pub(crate) fn state_bytes(precision: Precision, sharding: Sharding) -> StateBytes {
     match precision {
-        Precision::Fp32 | Precision::Tf32 => StateBytes { weights: 4.0, gradients: 4.0, optimizer: moments },
-        Precision::Bf16 => StateBytes { weights: 2.0, gradients: 2.0, optimizer: moments },
+        Precision::Fp32 | Precision::Tf32 => StateBytes { weights: 4.0, gradients: 4.0, master: 0.0 },
+        Precision::Bf16 => StateBytes { weights: 2.0, gradients: 2.0, master: 0.0 },
         Precision::Fp16Mixed | Precision::Bf16Mixed | Precision::Fp8Mixed if sharding == Sharding::None => {
-            StateBytes { weights: 4.0, gradients: 4.0, optimizer: moments }
+            StateBytes { weights: 4.0, gradients: 4.0, master: 0.0 }
         }
         Precision::Fp16Mixed | Precision::Bf16Mixed | Precision::Fp8Mixed => {
-            StateBytes { weights: 2.0, gradients: 2.0, optimizer: 4.0 + moments }
+            StateBytes { weights: 2.0, gradients: 2.0, master: 4.0 }
         }
     }
 }
+
+/// Bytes of a trained element of a table of sparse rows, and of its gradient: no master copy stands beside it.
+pub(crate) fn row_bytes(precision: Precision) -> f64 {
+    if precision == Precision::Bf16 { 2.0 } else { 4.0 }
+}
+
+/// Bytes of the place of a row beside its gradient.
+pub(crate) const ROW_INDEX: f64 = 8.0;

@@ -46,8 +46,25 @@ pub struct Unit {
     pub reduced_elements: f64,
     /// Key and value elements that context-parallel ranks exchange in its forward pass: `2·s·k·d_h`.
     pub exchanged_elements: f64,
+    /// Set where its parameters are rows of tables whose gradients are sparse.
+    pub sparse: Option<SparseRows>,
     /// Its kernels in order.
     pub kernels: Vec<Kernel>,
+}
+
+/// Rows of lookup tables of which a batch touches a few, so that gradients and updates are of those rows alone (arXiv
+/// 1906.00091, section 4; 2104.05158, section 4). Such tables are never gathered whole: ranks that share states own whole
+/// rows and send each other what was looked up.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SparseRows {
+    /// Rows in all.
+    pub rows: f64,
+    /// Rows that one sample reads.
+    pub read: f64,
+    /// Elements of those.
+    pub elements: f64,
+    /// Elements of the vectors that they are summed into.
+    pub pooled: f64,
 }
 
 /// What bounds a kernel.
@@ -143,6 +160,9 @@ pub struct Kernel {
     pub saved_bytes_fixed: f64,
     /// Attention scores, `heads × queries × keys`: kept only by attention that stores them.
     pub scores: f64,
+    /// Share of those scores that is left where masked ones are skipped, above 0 to 1: causal attention of `k` keys over
+    /// `s` tokens sees `1 - k/2s` of them.
+    pub seen: f64,
     /// Smallest dimension of its matrix product, for efficiency; 0 where it has none.
     pub width: u32,
     /// Products that follow one another; 1 unless recurrent.
@@ -166,6 +186,7 @@ impl Kernel {
             saved_elements: 0.0,
             saved_bytes_fixed: 0.0,
             scores: 0.0,
+            seen: 1.0,
             width: 0,
             sequential_steps: 1,
             divides: Divides::No,
@@ -217,6 +238,7 @@ impl Unit {
             input_elements: 0.0,
             reduced_elements: 0.0,
             exchanged_elements: 0.0,
+            sparse: None,
             kernels: Vec::new(),
         }
     }
@@ -224,6 +246,16 @@ impl Unit {
     /// Parameters of all repetitions.
     pub fn all_parameters(&self) -> u64 {
         self.parameters.saturating_mul(u64::from(self.repeats))
+    }
+
+    /// Parameters of low-rank adapters on the matrices of some places in one repetition: `r·(d_in + d_out)` each (arXiv
+    /// 2106.09685).
+    pub fn adapter_parameters(&self, rank: u32, places: &[Place]) -> f64 {
+        let matrices = self.kernels.iter().filter_map(|kernel| kernel.matrix);
+        let widths = matrices
+            .filter(|matrix| places.contains(&matrix.place))
+            .map(|matrix| (matrix.rows as f64 + matrix.columns as f64) * matrix.count as f64);
+        widths.sum::<f64>() * f64::from(rank)
     }
 
     /// Forward FLOPs of one repetition.
@@ -253,21 +285,17 @@ impl Profile {
         self.units.iter().filter(move |unit| unit.role == role)
     }
 
-    /// Parameters of the largest unit: what full sharding gathers at once. A tied output projection counts.
+    /// Parameters of the largest unit: what full sharding gathers at once. A tied output projection counts, tables of
+    /// sparse rows do not.
     pub fn largest_unit(&self) -> u64 {
-        self.units.iter().map(|unit| unit.parameters.saturating_add(unit.tied_parameters)).max().unwrap_or(0)
+        let gathered = self.units.iter().filter(|unit| unit.sparse.is_none());
+        gathered.map(|unit| unit.parameters.saturating_add(unit.tied_parameters)).max().unwrap_or(0)
     }
 
-    /// Parameters of low-rank adapters on the matrices of some places: `r·(d_in + d_out)` each (arXiv 2106.09685).
+    /// Parameters of low-rank adapters on the matrices of some places.
     pub fn adapter_parameters(&self, rank: u32, places: &[Place]) -> u64 {
-        let widths: f64 = self
-            .matrices()
-            .filter(|(matrix, _)| places.contains(&matrix.place))
-            .map(|(matrix, repeats)| {
-                (matrix.rows as f64 + matrix.columns as f64) * matrix.count as f64 * f64::from(repeats)
-            })
-            .sum();
-        (widths * f64::from(rank)) as u64
+        self.units.iter().map(|unit| unit.adapter_parameters(rank, places) * f64::from(unit.repeats)).sum::<f64>()
+            as u64
     }
 
     /// Matrices that multiply, with how often each stands in the model.

@@ -1,9 +1,13 @@
 //! Recurrent networks, recommenders, two stacks and networks by layers.
 
+mod common;
+
+use common::{class, job};
 use plimsoll_sizing::preset::{preset, torchvision};
 use plimsoll_sizing::profile::{KernelKind, Role};
 use plimsoll_sizing::{
-    Cell, Convolution, Custom, Grid, Interaction, Layer, Model, Network, Recommender, Recurrent, Table, Transformer,
+    Batch, Cell, Convolution, Custom, Grid, Interaction, JobSpec, Layer, Layout, Memory, Model, Network, Optimizer,
+    Precision, Recommender, Recurrent, Shape, Sharding, StepTime, Table, Transformer,
 };
 use proptest::prelude::*;
 
@@ -62,6 +66,72 @@ fn a_recommender_holds_tables_and_computes_little() {
     // 784·512 + 512 + 512·512 + 512 + 512·10 + 10.
     let perceptron = Model::Recommender(Recommender::perceptron(784, vec![512, 512, 10]));
     assert_eq!(perceptron.parameters(), 669_706);
+}
+
+/// MLPerf's DLRM: 26 tables of 187,767,399 rows, 128 wide: 24 B parameters, 96 GB in fp32.
+#[test]
+fn tables_are_held_once_and_their_gradients_are_of_the_rows_that_are_read() {
+    let model = preset("dlrm-criteo-terabyte").expect("DLRM").model;
+    let job = JobSpec { optimizer: Optimizer::Sgd, precision: Precision::Fp32, ..job(model, 1, 65_536) };
+    let on = |job: &JobSpec, sharding, data| {
+        Memory::of(job, &Layout { sharding, ..Layout::data_parallel(data) }, job.global_batch / data)
+    };
+    let alone = on(&job, Sharding::None, 1);
+    let tables = 187_767_399.0 * 128.0 * 4.0;
+    let close = |bytes: u64, expected: f64| (bytes as f64 / expected - 1.0).abs() < 0.001;
+    // The layers have 2.4 M parameters.
+    assert!(close(alone.weights, tables + 4.0 * 2_368_897.0), "{alone:?}");
+    let read = 65_536.0 * 26.0 * (128.0 * 4.0 + 8.0);
+    assert!(close(alone.gradients, read + 4.0 * 2_368_897.0), "{alone:?}");
+    assert!((95e9..110e9).contains(&(alone.total() as f64)), "{alone:?}");
+    // Eight ranks own an eighth of the rows each, and look up an eighth of the samples.
+    let shared = on(&job, Sharding::Optimizer, 8);
+    assert!(close(shared.weights, tables / 8.0 + 4.0 * 2_368_897.0), "{shared:?}");
+    assert!(close(shared.gradients, read / 8.0 + 4.0 * 2_368_897.0), "{shared:?}");
+    // Dense moments of AdamW; one number a row of Adagrad.
+    let with = |optimizer| on(&JobSpec { optimizer, ..job.clone() }, Sharding::Optimizer, 8).optimizer;
+    assert!(close(with(Optimizer::AdamW), 2.0 * (tables + 4.0 * 2_368_897.0) / 8.0));
+    assert!(close(with(Optimizer::Adagrad), 4.0 * (187_767_399.0 + 2_368_897.0) / 8.0));
+}
+
+#[test]
+fn ranks_that_own_rows_send_each_other_what_was_read() {
+    let model = preset("dlrm-criteo-terabyte").expect("DLRM").model;
+    let job = JobSpec { optimizer: Optimizer::Sgd, ..job(model, 1, 65_536) };
+    let class = class("a100-sxm4-80gb", 8, 2);
+    let step = |sharding, data: u32| {
+        let layout = Layout { sharding, ..Layout::data_parallel(data) };
+        let shape = Shape { class: class.name.clone(), pods: data.div_ceil(8), gpus_per_pod: data.min(8) };
+        let batch = Batch { micro: job.global_batch / data, accumulation: 1, global: job.global_batch };
+        StepTime::of(&job, &class, &shape, &layout, &batch)
+    };
+    let (replicated, owned) = (step(Sharding::None, 8), step(Sharding::Optimizer, 8));
+    // A vector of 16 bits for each table, there and back, and places of 8 bytes, seven eighths of them over 300 GB/s.
+    let bytes = 8192.0 * 26.0 * (2.0 * 128.0 * 2.0 + 8.0) * 7.0 / 8.0;
+    assert!(owned.communication > bytes / 300e9, "{owned:?}");
+    assert!(owned.communication < 3.0 * bytes / 300e9, "{owned:?}");
+    // Copies send every rank all rows that were read, in 32 bits.
+    assert!(replicated.communication > owned.communication, "{replicated:?} {owned:?}");
+    // Nobody steps 24 B parameters: rows that were read are.
+    assert!(owned.optimizer < 0.002, "{owned:?}");
+    assert!(step(Sharding::Optimizer, 16).communication > owned.communication);
+}
+
+#[test]
+fn decoders_see_the_past_alone_and_encoders_all() {
+    let seen = |name: &str, tokens| {
+        let profile = preset(name).expect(name).model.profile(tokens);
+        let cores = profile.units.into_iter().flat_map(|unit| unit.kernels);
+        let cores = cores.filter(|kernel| kernel.kind == KernelKind::Attention);
+        cores.map(|kernel| kernel.seen).collect::<Vec<_>>()
+    };
+    // Encoder, decoder, and what the decoder reads of the encoder.
+    assert_eq!(seen("t5-small", 512), [1.0, 0.5, 1.0]);
+    assert_eq!(seen("whisper-tiny", 448), [1.0, 0.5, 1.0]);
+    assert_eq!(seen("llama-3-8b", 4096), [0.5]);
+    assert_eq!(seen("bert-base", 512), [1.0]);
+    // 4096 keys of 16384: each query but the first ones sees as many.
+    assert!(seen("mistral-7b", 16_384).iter().all(|seen| *seen == 1.0 - 4096.0 / (2.0 * 16_384.0) || *seen == 0.5));
 }
 
 #[test]

@@ -1,126 +1,28 @@
 //! Laws of step time that hold for every job, class, layout and program.
 
 mod common;
+mod every;
 
-use common::{class, gpt, job, llama, resnet50};
+use common::{class, job, llama};
+use every::{Way, ways};
 use plimsoll_sizing::calibration::Calibration;
 use plimsoll_sizing::{
-    AttentionKernel, Batch, ClassSpec, Experts, JobSpec, Layout, Method, Model, Optimizer, PeakFlops, Precision,
-    Prepared, Program, Recompute, Run, Schedule, Shape, Sharding, StepTime, Transformer,
+    Batch, ClassSpec, Flops, JobSpec, Layout, Method, Model, PeakFlops, Prepared, Program, Recompute, Run, Schedule,
+    Shape, Sharding, StepTime, Tuning,
 };
 use proptest::prelude::*;
-
-/// One way to run a job, owned.
-#[derive(Clone, Debug)]
-struct Way {
-    job: JobSpec,
-    class: ClassSpec,
-    shape: Shape,
-    layout: Layout,
-    batch: Batch,
-    program: Program,
-}
-
-impl Way {
-    fn step(&self) -> StepTime {
-        let Self { job, class, shape, layout, batch, program } = self;
-        let run = Run { job, class, shape, layout, batch };
-        Prepared::new(&job.model.profile(job.sequence_length), run, *program).step_time(&Calibration::published().time)
-    }
-
-    fn seconds(&self) -> f64 {
-        self.step().total()
-    }
-
-    fn cut(&self, micro: u32, accumulation: u32) -> Self {
-        let global = micro * accumulation * self.layout.data;
-        Self { batch: Batch { micro, accumulation, global }, ..self.clone() }
-    }
-}
-
-fn models() -> impl Strategy<Value = (Model, u32)> {
-    let experts = Experts { count: 8, top_k: 2, ffn: 14_336, ..Experts::default() };
-    let mixture = Transformer { experts: Some(experts), ..llama(32, 4096, 32, 8, 14_336, 32_000) };
-    prop_oneof![
-        Just((Model::Transformer(gpt(12, 768, 12, 50_304, 1024)), 1024)),
-        Just((Model::Transformer(llama(32, 4096, 32, 8, 14_336, 128_256)), 4096)),
-        Just((Model::Transformer(mixture), 4096)),
-        Just((resnet50(), 1)),
-    ]
-}
-
-fn layouts() -> impl Strategy<Value = Layout> {
-    let degree = || prop::sample::select(vec![1_u32, 2, 4, 8]);
-    let sharding = prop::sample::select(vec![Sharding::None, Sharding::Optimizer, Sharding::Gradients, Sharding::Full]);
-    let recompute = prop::sample::select(vec![Recompute::None, Recompute::Selective, Recompute::Full]);
-    let schedule = prop::sample::select(vec![Schedule::OneForwardOneBackward, Schedule::GPipe, Schedule::ZeroBubble]);
-    (degree(), degree(), degree(), degree(), sharding, recompute, schedule, 0_u32..3, any::<bool>()).prop_map(
-        |(data, tensor, pipeline, context, sharding, recompute, schedule, extra_stages, sequence_parallel)| Layout {
-            tensor,
-            pipeline,
-            context,
-            expert: data.min(4),
-            recompute,
-            schedule,
-            extra_stages,
-            sequence_parallel,
-            sharding,
-            ..Layout::data_parallel(data)
-        },
-    )
-}
-
-fn programs() -> impl Strategy<Value = Program> {
-    let attention =
-        prop::sample::select(vec![AttentionKernel::Fused, AttentionKernel::Native, AttentionKernel::Stored]);
-    let input = prop::option::weighted(0.3, 1.0_f64..1e4);
-    (attention, any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), input).prop_map(
-        |(attention, compiled, asynchronous_tensor, gathers_tensors, recomputes_operators, input)| Program {
-            attention,
-            compiled,
-            asynchronous_tensor,
-            gathers_tensors,
-            recomputes_operators,
-            input_samples_per_second: input,
-            ..Program::default()
-        },
-    )
-}
-
-fn ways() -> impl Strategy<Value = Way> {
-    let precision =
-        prop::sample::select(vec![Precision::Fp32, Precision::Fp16Mixed, Precision::Bf16, Precision::Fp8Mixed]);
-    let method = prop::sample::select(vec![Method::Pretrain, Method::lora(16), Method::qlora(16)]);
-    let name = prop::sample::select(vec!["h100-sxm5-80gb", "l40s", "h200-sxm5-141gb"]);
-    (models(), layouts(), programs(), precision, method, name, 1_u32..=16, 1_u32..=8).prop_map(
-        |((model, sequence), layout, program, precision, method, name, micro, accumulation)| {
-            let class = class(name, 8, 1024);
-            let gpus = layout.devices();
-            let per_pod = gpus.min(8);
-            let global = micro * accumulation * layout.data;
-            Way {
-                job: JobSpec { precision, method, optimizer: Optimizer::AdamW, ..job(model, sequence, global) },
-                shape: Shape { class: class.name.clone(), pods: gpus.div_ceil(per_pod), gpus_per_pod: per_pod },
-                class,
-                layout,
-                batch: Batch { micro, accumulation, global },
-                program,
-            }
-        },
-    )
-}
 
 /// A share of rounding that sums in another order may cost.
 const ROUNDING: f64 = 1.0 + 1e-9;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
     fn parts_are_finite_never_negative_and_sum_to_the_total(way in ways()) {
         let step = way.step();
-        let StepTime { compute, communication, optimizer, launch, bubble, stall, saturation } = step;
-        let parts = [compute, communication, optimizer, launch, bubble, stall];
+        let StepTime { compute, scoring, generation, communication, optimizer, launch, bubble, stall, saturation } = step;
+        let parts = [compute, scoring, generation, communication, optimizer, launch, bubble, stall];
         prop_assert!(parts.iter().all(|part| part.is_finite() && *part >= 0.0), "{step:?}");
         prop_assert!((parts.iter().sum::<f64>() - step.total()).abs() <= 1e-12 * step.total());
         prop_assert!((0.0..=1.0).contains(&saturation) && (0.0..=1.0).contains(&step.sm_activity()));
@@ -159,8 +61,7 @@ proptest! {
 
     #[test]
     fn more_micro_batches_of_a_fixed_batch_on_one_device_never_cost_less(way in ways(), pieces in 2_u32..=8) {
-        let alone = Way { layout: Layout { recompute: way.layout.recompute, ..Layout::data_parallel(1) }, ..way };
-        let alone = Way { shape: Shape { pods: 1, gpus_per_pod: 1, ..alone.shape.clone() }, ..alone };
+        let alone = way.on(Layout { recompute: way.layout.recompute, ..Layout::data_parallel(1) });
         let whole = alone.cut(16 * pieces, 1);
         let cut = alone.cut(16, pieces);
         prop_assert!(whole.seconds() <= cut.seconds() * ROUNDING);
@@ -178,16 +79,27 @@ proptest! {
     }
 
     #[test]
-    fn recomputation_never_saves_time(way in ways()) {
-        let with = |recompute| Way { layout: Layout { recompute, ..way.layout }, ..way.clone() }.seconds();
+    fn recomputation_never_saves_time_or_flops(way in ways()) {
+        let with = |recompute| way.on(Layout { recompute, ..way.layout }).seconds();
         prop_assert!(with(Recompute::None) <= with(Recompute::Selective) * ROUNDING);
         prop_assert!(with(Recompute::Selective) <= with(Recompute::Full) * ROUNDING);
+        let flops = [Recompute::None, Recompute::Selective, Recompute::Full].map(|again| Flops::of(&way.job, again));
+        prop_assert!(flops.windows(2).all(|pair| pair[0].executed <= pair[1].executed));
+        prop_assert!(flops.iter().all(|flops| flops.forward <= flops.model && flops.model <= flops.executed));
+    }
+
+    #[test]
+    fn scoring_and_generating_take_their_time(way in ways()) {
+        let demand = way.job.method.demand(&way.job.model.profile(way.job.sequence_length), way.job.precision);
+        let step = way.step();
+        prop_assert_eq!(step.scoring > 0.0, demand.scoring_passes > 0.0);
+        prop_assert_eq!(step.generation > 0.0, demand.generation.is_some());
     }
 
     #[test]
     fn a_prepared_run_cut_anew_is_the_run_prepared_with_that_cut(way in ways(), micro in 1_u32..=64) {
         let other = way.cut(micro, way.batch.accumulation);
-        let Way { job, class, shape, layout, batch, program } = &way;
+        let Way { job, class, shape, layout, batch, program, .. } = &way;
         let profile = job.model.profile(job.sequence_length);
         let run = Run { job, class, shape, layout, batch };
         let cut = Prepared::new(&profile, run, *program).cut(&other.batch).step_time(&Calibration::published().time);
@@ -202,7 +114,7 @@ fn llama_on(layout: Layout, accumulation: u32, program: Program) -> StepTime {
     let shape = Shape { class: class.name.clone(), pods: gpus.div_ceil(per_pod), gpus_per_pod: per_pod };
     let batch = Batch { micro: 1, accumulation, global: accumulation * layout.data };
     let job = job(Model::Transformer(llama(32, 4096, 32, 8, 14_336, 128_256)), 4096, batch.global);
-    Way { job, class, shape, layout, batch, program }.step()
+    Way { job, class, shape, layout, batch, program, tuning: Tuning::default() }.step()
 }
 
 #[test]

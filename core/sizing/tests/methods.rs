@@ -4,10 +4,10 @@ mod common;
 
 use common::{class, gpt, job, llama};
 use plimsoll_sizing::method::federated::Federated;
-use plimsoll_sizing::method::reinforcement::{Algorithm, Placement, Reinforcement, Reward, RoleKind};
+use plimsoll_sizing::method::reinforcement::{Algorithm, Engine, Reinforcement, Reward, RoleKind};
 use plimsoll_sizing::{
-    Batch, Custom, Flops, JobSpec, Layout, Matrices, Method, Model, Optimizer, PeakFlops, Precision, Profile,
-    Recompute, Shape, estimate,
+    Batch, Custom, Experts, Flops, JobSpec, Layout, Matrices, Memory, Method, Model, Optimizer, PeakFlops, Precision,
+    Profile, Recompute, Shape, Sharding, StepTime, Transformer, Window, estimate,
 };
 use proptest::prelude::*;
 
@@ -136,11 +136,10 @@ fn roles_of_reinforcement_learning_follow_the_algorithm() {
     let step = Reinforcement {
         algorithm: Algorithm::Ppo,
         prompt_tokens: 256,
-        answer_tokens: 768,
         epochs: 1,
         reward: Reward::Model { parameters: 8_030_261_248 },
         reference: true,
-        placement: Placement::Colocated,
+        engine: Engine { ranks: 1, at_once: 64, sleeps: true },
     };
     let kinds = |step: Reinforcement| step.roles(&profile, BF16).iter().map(|role| role.kind).collect::<Vec<_>>();
     use RoleKind::{Actor, Critic, Reference, Reward as Judge, Rollout};
@@ -151,11 +150,13 @@ fn roles_of_reinforcement_learning_follow_the_algorithm() {
     // 2·2·L·k·d_h bytes per token.
     assert_eq!(rollout.cache_bytes, 2.0 * 2.0 * 32.0 * 1024.0 * 1024.0);
     assert_eq!(grpo.refit_bytes(&profile, BF16), 2.0 * 8_030_261_248.0);
-    // One answer on an H100 is bound by reading the weights: 16 GB at 3.35 TB/s per token.
-    let seconds = grpo.generation_seconds(&rollout, 1, 3.35e12, 989e12);
-    assert!((seconds / (768.0 * 16.06e9 / 3.35e12) - 1.0).abs() < 0.01, "{seconds}");
-    assert!(grpo.generation_seconds(&rollout, 64, 3.35e12, 989e12) < 64.0 * seconds);
-    assert_eq!(Reinforcement::generation_share(3.0, 1.0), 0.75);
+    assert_eq!(grpo.answer_tokens(1024), 768);
+    // Per token: generation, old probabilities 2N each, training 6N; the reference another 2N; PPO trains and asks twice.
+    let forwards = |step| Method::Reinforcement(step).demand(&profile, BF16).flops(&profile) / profile.forward_flops();
+    assert_eq!(forwards(grpo), 1.0 + 1.0 + 3.0);
+    assert_eq!(forwards(Reinforcement { reference: true, ..grpo }), 6.0);
+    assert!((forwards(step) - 11.0_f64).abs() < 1e-6);
+    assert_eq!(forwards(Reinforcement { epochs: 4, ..grpo }), 1.0 + 1.0 + 12.0);
 }
 
 /// Bytes of states beside the weights: 8 for AdamW, 2 in eight bits, 4 for one moment; Muon one moment in matrices and two
@@ -177,6 +178,174 @@ fn optimizer_states_follow_the_matrices() {
     assert_eq!(Optimizer::Shampoo.state_bytes(&profile, BF16), 8.0 * (squares + long) + 4.0 * parameters);
     assert_eq!(Optimizer::AdamW.step_flops(&profile), 0.0);
     assert!(Optimizer::Muon.step_flops(&profile) > 0.0);
+}
+
+/// Muon keeps one moment in the matrices of a block and two in input and output side, wherever these stand; its products
+/// take `5·(4·m²·n + 2·m³)` FLOPs a matrix.
+#[test]
+fn optimizer_states_stand_with_their_matrices() {
+    let model = Model::Transformer(llama(8, 1024, 8, 8, 4096, 32_000));
+    let job = JobSpec { optimizer: Optimizer::Muon, precision: Precision::Fp32, ..job(model, 128, 8) };
+    let optimizer = |layout: Layout| Memory::of(&job, &layout, 1).optimizer as f64;
+    let block = 4.0 * 1024.0 * 1024.0 + 3.0 * 1024.0 * 4096.0;
+    let norms = 2.0 * 1024.0;
+    let vocabulary = 32_000.0 * 1024.0;
+    let alone = Layout::data_parallel(1);
+    let expected = 4.0 * (8.0 * (block + 2.0 * norms) + 2.0 * (2.0 * vocabulary + 1024.0));
+    assert!((optimizer(alone) / expected - 1.0).abs() < 1e-6);
+    // The last of four stages has two blocks and the output side, the first as many blocks and the input side.
+    let stage = 4.0 * (2.0 * (block + 2.0 * norms) + 2.0 * vocabulary);
+    assert!((optimizer(Layout { pipeline: 4, ..alone }) / stage - 1.0).abs() < 1e-3);
+    assert!((optimizer(Layout { tensor: 2, ..alone }) / (expected / 2.0) - 1.0).abs() < 1e-6);
+    let shared = Layout { sharding: Sharding::Optimizer, ..Layout::data_parallel(4) };
+    assert!((optimizer(shared) / (expected / 4.0) - 1.0).abs() < 1e-6);
+    // Frozen blocks have no states: the head alone is trained, a matrix that Muon leaves to AdamW.
+    let head = JobSpec { method: Method::Transfer { trained_units: 1 }, ..job.clone() };
+    let states = Memory::of(&head, &alone, 1).optimizer as f64;
+    assert!((states / (8.0 * (vocabulary + 1024.0)) - 1.0).abs() < 1e-6);
+}
+
+#[test]
+fn experts_divide_their_states_and_matrices() {
+    let experts = Experts { count: 8, top_k: 2, ffn: 2048, ..Experts::default() };
+    let model = Model::Transformer(Transformer { experts: Some(experts), ..llama(4, 1024, 8, 8, 4096, 32_000) });
+    for optimizer in [Optimizer::AdamW, Optimizer::Muon, Optimizer::Shampoo] {
+        let job = JobSpec { optimizer, precision: Precision::Fp32, ..job(model.clone(), 128, 8) };
+        let states = |expert| Memory::of(&job, &Layout { expert, ..Layout::data_parallel(8) }, 1).optimizer as f64;
+        let routed = 4.0 * 8.0 * 3.0 * 1024.0 * 2048.0;
+        let each = match optimizer {
+            Optimizer::AdamW => 8.0 * routed,
+            Optimizer::Muon => 4.0 * routed,
+            _ => 4.0 * routed + 8.0 * (4.0 * 8.0 * 3.0) * (1024.0_f64.powi(2) + 2048.0_f64.powi(2)),
+        };
+        assert!(((states(1) - states(8)) / (each * 7.0 / 8.0) - 1.0).abs() < 1e-6, "{optimizer:?}");
+    }
+}
+
+/// A step of Llama 3 8B on one H100 takes Muon's products as long as their FLOPs at the rate of products.
+#[test]
+fn products_of_the_optimizer_take_time() {
+    let model = Model::Transformer(llama(32, 4096, 32, 8, 14_336, 128_256));
+    let seconds = |optimizer, layout: Layout| {
+        let class = class("h100-sxm5-80gb", 8, 1);
+        let gpus = layout.devices();
+        let shape = Shape { class: class.name.clone(), pods: 1, gpus_per_pod: gpus };
+        let batch = Batch { micro: 1, accumulation: 1, global: layout.data };
+        StepTime::of(&JobSpec { optimizer, ..job(model.clone(), 1024, layout.data) }, &class, &shape, &layout, &batch)
+            .optimizer
+    };
+    let alone = Layout::data_parallel(1);
+    let flops = Optimizer::Muon.step_flops(&model.profile(1024));
+    let products = seconds(Optimizer::Muon, alone) - seconds(Optimizer::Lion, alone);
+    // Two moments of the vocabulary's matrices beside.
+    assert!((flops / 989e12..1.6 * flops / 989e12).contains(&products), "{products} {flops}");
+    // Ranks that share states out share the products.
+    let shared = Layout { sharding: Sharding::Optimizer, ..Layout::data_parallel(8) };
+    assert!(seconds(Optimizer::Muon, shared) < 0.2 * seconds(Optimizer::Muon, alone));
+}
+
+#[test]
+fn a_reference_costs_a_forward_pass_of_every_kernel() {
+    let model = Model::Transformer(gpt(12, 768, 12, 50_304, 1024));
+    let class = class("a100-sxm4-80gb", 8, 1);
+    let shape = Shape { class: class.name.clone(), pods: 1, gpus_per_pod: 1 };
+    let batch = Batch { micro: 8, accumulation: 2, global: 16 };
+    let step = |method| {
+        let job = JobSpec { method, ..job(model.clone(), 1024, 16) };
+        StepTime::of(&job, &class, &shape, &Layout::data_parallel(1), &batch)
+    };
+    let (alone, with) = (step(Method::Finetune), step(Method::Preference { adapters: None }));
+    assert_eq!((alone.scoring, alone.compute), (0.0, with.compute));
+    // A third of a training pass, less what the loss's way back moves.
+    assert!((0.25..0.36).contains(&(with.scoring / with.compute)), "{with:?}");
+    // A small model is bound by pointwise kernels and launches: products alone would be far quicker.
+    let profile = model.profile(1024);
+    assert!(with.scoring > 1.5 * 16.0 * profile.forward_flops() / (0.8 * 312e12), "{with:?}");
+    assert!((with.total() - alone.total() - with.scoring).abs() < 1e-9);
+}
+
+fn grpo(ranks: u32, at_once: u32) -> Reinforcement {
+    Reinforcement {
+        algorithm: Algorithm::Grpo,
+        prompt_tokens: 256,
+        epochs: 1,
+        reward: Reward::Rule,
+        reference: false,
+        engine: Engine { ranks, at_once, sleeps: false },
+    }
+}
+
+#[test]
+fn colocated_roles_stand_beside_the_actor() {
+    let model = Model::Transformer(llama(32, 4096, 32, 8, 14_336, 128_256));
+    let layout = Layout { sharding: Sharding::Full, ..Layout::data_parallel(8) };
+    let of = |method| Memory::of(&JobSpec { method, ..job(model.clone(), 1024, 512) }, &layout, 1);
+    let plain = of(Method::Finetune);
+    let actor = of(Method::Reinforcement(grpo(1, 64)));
+    // The engine: 16 bits a parameter, and 2·2·L·k·d_h bytes for each of 64 answers of 1,024 tokens.
+    let engine = 2.0 * 8_030_261_248.0 + 64.0 * 1024.0 * 4.0 * 32.0 * 1024.0;
+    assert!((actor.rollout as f64 / engine - 1.0).abs() < 1e-9, "{actor:?}");
+    assert_eq!(actor.total() - actor.rollout, plain.total());
+    // Over two devices each holds half of both, since as many copies as devices allow divide the answers.
+    let halves = of(Method::Reinforcement(grpo(2, 64)));
+    assert!((halves.rollout as f64 / (engine / 2.0) - 1.0).abs() < 1e-9, "{halves:?}");
+    // An eighth of a reference in 16 bits; twice the states with a critic.
+    let reference = of(Method::Reinforcement(Reinforcement { reference: true, ..grpo(1, 64) }));
+    assert!(((reference.weights - actor.weights) as f64 / (8_030_261_248.0 / 4.0) - 1.0).abs() < 1e-6);
+    let critic = of(Method::Reinforcement(Reinforcement { algorithm: Algorithm::Ppo, ..grpo(1, 64) }));
+    assert_eq!(critic.optimizer, 2 * plain.optimizer);
+    assert_eq!(critic.activations, plain.activations);
+    let engine = Engine { sleeps: true, ..grpo(1, 64).engine };
+    let asleep = of(Method::Reinforcement(Reinforcement { engine, ..grpo(1, 64) }));
+    let room = asleep.activations + asleep.logits + asleep.workspace + asleep.buffers;
+    assert!(asleep.rollout.abs_diff(actor.rollout.saturating_sub(room)) < 8, "{asleep:?}");
+}
+
+#[test]
+fn a_window_keeps_its_last_keys_alone() {
+    let whole = llama(8, 1024, 8, 8, 4096, 32_000);
+    let near = Transformer { window: Some(Window { size: 1024, global_every: 4 }), ..whole.clone() };
+    let cache = |model: &Transformer| grpo(1, 1).cache_bytes(&model.profile(8192), BF16);
+    // Six blocks of eight keep an eighth.
+    assert!((cache(&near) / cache(&whole) - (2.0 + 6.0 / 8.0) / 8.0).abs() < 1e-12);
+}
+
+/// Nobody knows the matrices of a model that is known by its totals: all of it counts as square ones.
+#[test]
+fn totals_alone_take_the_mean_of_an_optimizer() {
+    let custom = Custom { parameters: 1_000_000, flops_per_sample: 1e9, activation_bytes_per_sample: 0 };
+    let profile = Model::Custom(custom).profile(1);
+    for optimizer in [Optimizer::AdamW, Optimizer::Adafactor, Optimizer::Muon, Optimizer::Shampoo, Optimizer::Adagrad] {
+        let mean = optimizer.moment_bytes(BF16) * 1e6;
+        assert!((optimizer.state_bytes(&profile, BF16) - mean).abs() < 1.0, "{optimizer:?}");
+    }
+}
+
+#[test]
+fn a_step_of_reinforcement_learning_generates_scores_and_trains() {
+    let model = Model::Transformer(llama(32, 4096, 32, 8, 14_336, 128_256));
+    let class = class("h100-sxm5-80gb", 8, 1);
+    let shape = Shape { class: class.name.clone(), pods: 1, gpus_per_pod: 8 };
+    let layout = Layout { sharding: Sharding::Full, ..Layout::data_parallel(8) };
+    let batch = Batch { micro: 8, accumulation: 8, global: 512 };
+    let step =
+        |method| StepTime::of(&JobSpec { method, ..job(model.clone(), 1024, 512) }, &class, &shape, &layout, &batch);
+    let plain = step(Method::Finetune);
+    let one = step(Method::Reinforcement(grpo(1, 1)));
+    // One answer at a time reads all weights for each of 768 tokens: 16 GB less the lookup at 3.35 TB/s and less.
+    let tokens = 64.0 * 768.0 * 2.0 * (8_030_261_248.0 - 128_256.0 * 4096.0) / 3.35e12;
+    assert!((tokens..1.7 * tokens).contains(&one.generation), "{one:?} {tokens}");
+    let many = step(Method::Reinforcement(grpo(1, 64)));
+    assert!(many.generation < 0.1 * one.generation, "{many:?}");
+    // Probabilities before the update: a forward pass, its gathers included.
+    assert!((0.25..0.36).contains(&(one.scoring / one.compute)), "{one:?}");
+    assert_eq!(many.compute, plain.compute);
+    let ppo = step(Method::Reinforcement(Reinforcement { algorithm: Algorithm::Ppo, epochs: 2, ..grpo(1, 64) }));
+    assert!((ppo.compute / plain.compute - 4.0).abs() < 1e-9 && ppo.generation == many.generation);
+    assert!((ppo.scoring / many.scoring - 2.0).abs() < 0.05, "{ppo:?} {many:?}");
+    // Placed apart, devices stand as the times do.
+    let ratio = Reinforcement::balanced_ratio(&many);
+    assert!((ratio * (many.total() - many.generation) / many.generation - 1.0).abs() < 1e-12);
 }
 
 #[test]

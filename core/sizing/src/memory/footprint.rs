@@ -2,9 +2,10 @@
 
 use super::states::{StateSums, has_attention};
 use super::tuning::{Adapters, Tuning};
-use super::{Memory, Parts, base_is_quantised};
+use super::{Memory, Parts};
 use crate::calibration::MemoryConstants;
 use crate::method::Matrices;
+use crate::method::reinforcement::Reinforcement;
 use crate::profile::{Divides, Kernel, KernelKind, Place, Profile, Role, Unit};
 use crate::{AttentionKernel, JobSpec, Layout, Precision, Program, Recompute, Schedule};
 
@@ -89,6 +90,15 @@ pub struct Footprint {
     working: f64,
     loss_element: f64,
     fused_loss: bool,
+    generation: Option<Generation>,
+}
+
+/// What writes samples, and what one answer keeps.
+#[derive(Clone, Copy, Debug)]
+struct Generation {
+    step: Reinforcement,
+    weight_bytes: f64,
+    cache_bytes: f64,
 }
 
 impl Footprint {
@@ -103,7 +113,7 @@ impl Footprint {
         let adapters = job.method.adapters();
         let kept = Kept {
             working: job.precision.working_bytes() as f64,
-            quantised: base_is_quantised(job.method, job.precision),
+            quantised: job.base_is_quantised(),
             adapters: adapters.map(|(_, matrices)| (tuning.adapters, matrices)),
             stores_scores: program.attention == AttentionKernel::Stored,
         };
@@ -119,21 +129,35 @@ impl Footprint {
             working: job.precision.working_bytes() as f64,
             // A loss in fp32 unless weights are 16 bits throughout.
             fused_loss: tuning.fused_loss,
+            generation: demand.generation.map(|step| Generation {
+                step,
+                weight_bytes: step.refit_bytes(profile, job.precision),
+                cache_bytes: step.cache_bytes(profile, job.precision),
+            }),
             loss_element: if job.precision == Precision::Bf16 { 2.0 } else { 4.0 },
         }
     }
 
     /// What the fullest device of a layout needs at a micro-batch.
     pub fn memory(&self, layout: &Layout, micro_batch: u32, constants: &MemoryConstants) -> Memory {
-        let last = layout.pipeline.max(1) - 1;
-        let mut fullest = self.stage(layout, micro_batch, 0, constants);
-        if last > 0 {
-            let other = self.stage(layout, micro_batch, last, constants);
-            if other.live() > fullest.live() {
-                fullest = other;
-            }
-        }
-        fullest.memory(layout.devices(), constants)
+        let of = |stage| {
+            let parts = self.stage(layout, micro_batch, stage, constants);
+            Parts { rollout: self.rollout(layout, &parts), ..parts }.memory(layout.devices(), constants)
+        };
+        let (first, last) = (of(0), layout.pipeline.max(1) - 1);
+        let other = if last > 0 { of(last) } else { first };
+        if other.total() > first.total() { other } else { first }
+    }
+
+    /// What the engine that generates adds to what a device holds. While it works there are states, but no activations,
+    /// loss or buffers; if it sleeps while others work, these have its room and it has theirs.
+    fn rollout(&self, layout: &Layout, parts: &Parts) -> f64 {
+        let Some(Generation { step, weight_bytes, cache_bytes }) = self.generation else { return 0.0 };
+        let devices = layout.devices();
+        let answers = step.answers_at_once(self.global_batch, devices);
+        let engine = (weight_bytes + answers * cache_bytes) / step.ranks(devices);
+        let room = parts.activations + parts.logits + parts.workspace + parts.buffers;
+        if step.engine.sleeps { (engine - room).max(0.0) } else { engine }
     }
 
     /// One pipeline stage. The first holds the most micro-batches and the embedding, the last the output side: one of them
@@ -184,15 +208,18 @@ impl Footprint {
             Recompute::Selective if !operators => samples * self.largest(layout, |unit| unit.scores),
             _ => samples * self.largest(layout, all),
         };
-        let (plain, mut lean) = (parts(held(&all), 0.0), parts(held(&lean), again));
-        if self.states.keeps_gathered(layout) {
-            // By the end of the backward pass everything is gathered, and what was kept is gone.
-            let end = self.states.whole(layout, (first, last)) + samples * self.largest(layout, all) + pair;
-            let now = states.buffers + lean.activations + lean.logits + lean.workspace;
-            lean.buffers += (end - now).max(0.0);
-        }
+        let whole = |mut parts: Parts| {
+            if self.states.keeps_gathered(layout) {
+                // By the end of the backward pass everything is gathered, and what was kept is gone.
+                let end = self.states.whole(layout, (first, last)) + samples * self.largest(layout, all) + pair;
+                let now = states.buffers + parts.activations + parts.logits + parts.workspace;
+                parts.buffers += (end - now).max(0.0);
+            }
+            parts
+        };
         // Where one unit is the whole model, computing it again saves nothing.
-        if lean.live() < plain.live() || self.states.keeps_gathered(layout) { lean } else { plain }
+        let (plain, lean) = (whole(parts(held(&all), 0.0)), whole(parts(held(&lean), again)));
+        if lean.live() < plain.live() { lean } else { plain }
     }
 
     /// Micro-batches that a stage holds at once: all for GPipe, `p - i` for 1F1B and ZB-H1 (arXiv 2104.04473, section 2.2;

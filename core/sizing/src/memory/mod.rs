@@ -7,6 +7,7 @@
 //! * Per unit the [`Profile`](crate::Profile) says what one sample keeps; layout and recomputation say how much of it a
 //!   device holds, a pipeline's schedule how many micro-batches at once ([`footprint`]).
 //! * Weights, gradients and optimizer states follow ZeRO's ledger ([`states`]).
+//! * An engine that generates samples holds weights, keys and values of its own; while it sleeps others have that room.
 //! * What no shape tells is in [`MemoryConstants`], fitted to published peaks.
 
 mod footprint;
@@ -19,7 +20,7 @@ mod verdict;
 use serde::{Deserialize, Serialize};
 
 use crate::calibration::{Calibration, MemoryConstants};
-use crate::{JobSpec, Layout, Method, Precision, Program};
+use crate::{JobSpec, Layout, Program};
 
 pub use footprint::Footprint;
 pub use tuning::{Adapters, Tuning};
@@ -46,6 +47,9 @@ pub struct Memory {
     /// What the backward pass of one unit needs beyond the room that the loss leaves behind.
     #[serde(default)]
     pub workspace: u64,
+    /// Weights, keys and values of an engine that generates samples, beyond the room that other parts leave it.
+    #[serde(default)]
+    pub rollout: u64,
     /// CUDA context, libraries and communicators.
     pub context: u64,
     /// What the caching allocator holds beyond what is live.
@@ -69,25 +73,32 @@ impl Memory {
 
     /// What the program's allocator reports as its peak (`max_memory_reserved`): everything but the context.
     pub fn allocated(&self) -> u64 {
-        let Self { weights, gradients, optimizer, activations, logits, buffers, workspace, fragmentation, .. } = *self;
-        weights + gradients + optimizer + activations + logits + buffers + workspace + fragmentation
+        let Self {
+            weights,
+            gradients,
+            optimizer,
+            activations,
+            logits,
+            buffers,
+            workspace,
+            rollout,
+            fragmentation,
+            context: _,
+        } = *self;
+        weights + gradients + optimizer + activations + logits + buffers + workspace + rollout + fragmentation
     }
 
     /// The part that grows with the micro-batch, its fragmentation included.
     pub(crate) fn growing(&self) -> f64 {
         let growing = (self.activations + self.logits + self.workspace) as f64;
-        growing + self.fragmentation as f64 * growing / ((self.allocated() - self.fragmentation) as f64).max(1.0)
+        let fragmented = self.allocated() - self.fragmentation - self.rollout;
+        growing + self.fragmentation as f64 * growing / (fragmented as f64).max(1.0)
     }
 
     /// The part that does not depend on the micro-batch, without the context.
     pub(crate) fn fixed(&self) -> f64 {
         (self.total() - self.context) as f64 - self.growing()
     }
-}
-
-/// Whether a method on a precision makes sense: a 4-bit base computes in 16 bits.
-pub(crate) fn base_is_quantised(method: Method, precision: Precision) -> bool {
-    matches!(method, Method::Qlora { .. }) && precision.working_bytes() == 2
 }
 
 /// Parts in bytes before rounding; the context apart.
@@ -100,6 +111,8 @@ struct Parts {
     logits: f64,
     buffers: f64,
     workspace: f64,
+    /// Taken at once and kept, so that no allocator cuts it up.
+    rollout: f64,
 }
 
 impl Parts {
@@ -117,6 +130,7 @@ impl Parts {
             logits: self.logits as u64,
             buffers: self.buffers as u64,
             workspace: self.workspace as u64,
+            rollout: self.rollout as u64,
             context: (context * GIB) as u64,
             fragmentation: (self.live() * constants.fragmentation) as u64,
         }

@@ -1,18 +1,16 @@
 //! Everything that does not depend on the micro-batch.
 //!
 //! ZeRO's table (arXiv 1910.02054, section 5.4), parameters first divided by the tensor-parallel degree, the pipeline's
-//! stages and, for experts, the expert-parallel degree. Context-parallel ranks share states as data-parallel ones do.
+//! stages and, for experts, the expert-parallel degree; optimizer states are those of the matrices that stand there. Context-parallel ranks share states as data-parallel ones do.
 
+use super::Parts;
 use super::tuning::Tuning;
-use super::{Parts, base_is_quantised};
 use crate::calibration::MemoryConstants;
 use crate::method::Demand;
-use crate::precision::state_bytes;
+use crate::method::holding::{Holding, Holdings};
+use crate::precision::{ROW_INDEX, row_bytes, state_bytes};
 use crate::profile::{KernelKind, Profile, Role};
-use crate::{JobSpec, Layout, Offload, Optimizer, Precision, Sharding};
-
-/// Bits of a weight in NF4 with its constants quantised too (arXiv 2305.14314, section 3).
-const NF4: f64 = 4.127;
+use crate::{JobSpec, Layout, Offload, Precision, Sharding};
 
 /// Elements of one reduction bucket (DeepSpeed's default).
 const BUCKET: f64 = 5e8;
@@ -38,113 +36,58 @@ fn sharing(layout: &Layout) -> (f64, Sharding) {
     (ranks, if ranks <= 1.0 { Sharding::None } else { layout.sharding })
 }
 
-/// Parameters of a model as states see them.
+/// The models of a job as states see them.
 #[derive(Clone, Debug)]
 pub(super) struct StateSums {
-    embedding: f64,
-    body: f64,
-    head: f64,
-    tied: f64,
-    /// Share of the body that belongs to routed experts.
-    expert_share: f64,
-    layers: f64,
-    /// The largest repetition of a body unit, embedding or head.
-    largest_unit: f64,
-    largest_block: f64,
-    trained: f64,
-    /// Bytes of what is not trained: a frozen base, models that only compute forward.
-    frozen: f64,
+    holdings: Holdings,
     dequantised: f64,
     precision: Precision,
-    optimizer: Optimizer,
+    global_batch: f64,
     keeps_gathered: bool,
 }
 
 impl StateSums {
     pub(super) fn new(profile: &Profile, job: &JobSpec, demand: &Demand, tuning: &Tuning) -> Self {
-        let of = |role| profile.role(role).map(|unit| unit.all_parameters() as f64).sum::<f64>();
-        let body = of(Role::Body);
-        let experts: f64 =
-            profile.units.iter().map(|unit| unit.expert_parameters as f64 * f64::from(unit.repeats)).sum();
         let working = job.precision.working_bytes() as f64;
-        let quantised = base_is_quantised(job.method, job.precision);
-        let bits = quantised.then_some(tuning.quantised_bits.unwrap_or(NF4));
-        let trained = tuning.trained_parameters.unwrap_or(demand.trained_parameters);
-        // Units are frozen in full or in part; quantisation leaves embeddings alone.
-        let whole = stored_base(profile, working, bits);
-        let untrained = profile.units.iter().zip(&demand.trained);
-        let untrained: f64 = untrained.map(|(unit, trained)| unit.all_parameters() as f64 * (1.0 - trained)).sum();
-        let base = whole * untrained / (profile.parameters() as f64).max(1.0);
-        let residents: f64 = demand.residents.iter().map(|resident| resident.weight_bytes).sum();
-        let block = profile.role(Role::Body).map(|unit| unit.parameters as f64).fold(0.0, f64::max);
         Self {
-            embedding: of(Role::Embedding),
-            body,
-            head: of(Role::Head),
-            tied: profile.units.iter().map(|unit| unit.tied_parameters as f64).sum(),
-            expert_share: if body > 0.0 { experts / body } else { 0.0 },
-            layers: profile.role(Role::Body).map(|unit| f64::from(unit.repeats)).sum(),
-            largest_unit: profile.largest_unit() as f64,
-            largest_block: block,
-            trained: trained as f64,
-            frozen: base + residents,
-            dequantised: if quantised { dequantised(profile, working) } else { 0.0 },
+            holdings: Holdings::new(profile, job, demand, tuning.quantised_bits, tuning.trained_parameters),
+            dequantised: if job.base_is_quantised() { dequantised(profile, working) } else { 0.0 },
             precision: job.precision,
-            optimizer: job.optimizer,
+            global_batch: f64::from(job.global_batch),
             keeps_gathered: tuning.keeps_gathered,
         }
     }
 
-    /// Parameters in all.
-    fn all(&self) -> f64 {
-        (self.embedding + self.body + self.head).max(1.0)
-    }
-
-    /// Share of all parameters that one device of a stage holds before any sharing out.
-    fn share(&self, layout: &Layout, first: bool, last: bool) -> f64 {
-        let stages = f64::from(layout.pipeline.max(1));
-        let blocks = if self.layers > 0.0 { (self.layers / stages).ceil() / self.layers } else { 1.0 / stages };
-        let experts = self.expert_share / f64::from(layout.expert.max(1)) + 1.0 - self.expert_share;
-        let mut held = self.body * blocks.min(1.0) * experts;
-        if first {
-            held += self.embedding;
-        }
-        if last {
-            // A tied output projection on a stage of its own is a copy.
-            held += self.head + if first { 0.0 } else { self.tied };
-        }
-        held / self.all() / f64::from(layout.tensor.max(1))
-    }
-
     /// States and buffers of one device of a stage, in bytes.
-    pub(super) fn on(&self, layout: &Layout, (first, last): (bool, bool), constants: &MemoryConstants) -> Parts {
+    pub(super) fn on(&self, layout: &Layout, ends: (bool, bool), constants: &MemoryConstants) -> Parts {
         let (ranks, sharding) = sharing(layout);
-        let bytes = state_bytes(self.precision, self.optimizer, sharding);
-        let part = self.share(layout, first, last);
-        let trained = self.trained * part;
-        let frozen = self.frozen * part;
+        let bytes = state_bytes(self.precision, sharding);
+        let held = self.holdings.on(layout, ends);
         let over = |at: Sharding| if sharding >= at { ranks } else { 1.0 };
-        let mut weights = trained * bytes.weights / over(Sharding::Full) + frozen / over(Sharding::Full);
-        let mut gradients = trained * bytes.gradients / over(Sharding::Gradients);
-        let mut optimizer = trained * bytes.optimizer / over(Sharding::Optimizer);
-        let bucket = trained.min(BUCKET) * bytes.gradients;
+        let mut weights = held.weights(bytes.weights) / over(Sharding::Full);
+        let mut gradients = held.trained * bytes.gradients / over(Sharding::Gradients);
+        let mut optimizer = (held.trained * bytes.master + held.moments) / over(Sharding::Optimizer);
+        let bucket = held.trained.min(BUCKET) * bytes.gradients;
+        let one = held.trained / self.holdings.models;
         let mut buffers = match sharding {
             // Autocast keeps a 16-bit copy of every weight; DDP keeps a second copy of all gradients in its buckets.
             Sharding::None => {
-                let cast = if self.precision.is_mixed() { 2.0 * trained } else { 0.0 };
-                cast + if layout.data > 1 { trained * bytes.gradients } else { 0.0 }
+                let cast = if self.precision.is_mixed() { 2.0 * one } else { 0.0 };
+                cast + if layout.data > 1 { held.trained * bytes.gradients } else { 0.0 }
             }
             Sharding::Optimizer | Sharding::Gradients => bucket,
             Sharding::Full => {
-                let whole = trained * bytes.weights + frozen;
-                self.gathered(layout, whole, trained * bytes.gradients, part).min(whole * (1.0 - 1.0 / ranks) + bucket)
+                let largest = self.holdings.largest.trained * bytes.gradients;
+                let gathered = self.holdings.gathered(layout).weights(bytes.weights);
+                let most = held.weights(bytes.weights) * (1.0 - 1.0 / ranks) + bucket;
+                (gathered + largest / f64::from(layout.tensor.max(1))).min(most)
             }
         };
         if layout.pipeline > 1 && sharding == Sharding::Full {
             // Gathering again for every micro-batch would cost more than it saves: weights stay whole until the last one,
             // and gradients are summed whole, in fp32 where there is a master copy (FSDP2's accumulated gradients).
             let summed = if self.precision.is_mixed() { 4.0 } else { bytes.gradients };
-            buffers = (trained * (bytes.weights + summed) + frozen) * (1.0 - 1.0 / ranks) + bucket;
+            buffers = held.weights(bytes.weights + summed) * (1.0 - 1.0 / ranks) + bucket;
         }
         buffers += constants.dequantised_copies * self.dequantised / f64::from(layout.tensor.max(1));
         if layout.offload != Offload::None {
@@ -153,10 +96,34 @@ impl StateSums {
             gradients = gradients.min(2.0 * bucket);
         }
         if layout.offload == Offload::All {
-            let unit = self.largest_unit.max(self.largest_block) / self.all();
-            weights = weights.min(2.0 * unit * (trained * bytes.weights + frozen) / part.max(f64::MIN_POSITIVE) * part);
+            let largest = self.holdings.largest.weights(bytes.weights) / f64::from(layout.tensor.max(1));
+            weights = weights.min(2.0 * largest);
         }
-        Parts { weights, gradients, optimizer, buffers, ..Parts::default() }
+        let rows = self.rows(layout, &held, over(Sharding::Optimizer));
+        Parts {
+            weights: weights + rows.weights,
+            gradients: gradients + rows.gradients,
+            optimizer: optimizer + rows.optimizer,
+            buffers,
+            ..Parts::default()
+        }
+    }
+
+    /// Tables of sparse rows, which ranks that share anything own row by row. Their gradients are those of the rows that
+    /// a rank's part of the global batch reads, whether it looks them up or owns them; offload takes dense states alone,
+    /// since rows are updated where they stand.
+    fn rows(&self, layout: &Layout, held: &Holding, ranks: f64) -> Parts {
+        let element = row_bytes(self.precision);
+        let samples = self.global_batch / f64::from(layout.data.max(1));
+        let all = &self.holdings;
+        let read =
+            samples * (all.read_elements * element + all.read_rows * ROW_INDEX) / f64::from(layout.tensor.max(1));
+        Parts {
+            weights: (held.rows * element + held.frozen_rows) / ranks,
+            gradients: read.min(held.rows * element / ranks),
+            optimizer: held.row_moments / ranks,
+            ..Parts::default()
+        }
     }
 
     /// Whether what was gathered for the backward pass stays until its end.
@@ -164,19 +131,9 @@ impl StateSums {
         self.keeps_gathered && sharing(layout).1 == Sharding::Full
     }
 
-    /// Weights of one device of a stage before any sharing out, in bytes.
-    pub(super) fn whole(&self, layout: &Layout, (first, last): (bool, bool)) -> f64 {
-        let bytes = state_bytes(self.precision, self.optimizer, sharing(layout).1);
-        (self.trained * bytes.weights + self.frozen) * self.share(layout, first, last)
-    }
-
-    /// What full sharding gathers: the input and output side, which stay, two blocks, and the unreduced gradient of the
-    /// largest unit.
-    fn gathered(&self, layout: &Layout, whole: f64, gradients: f64, part: f64) -> f64 {
-        let share = |parameters: f64| (parameters / self.all() / f64::from(layout.tensor.max(1)) / part).min(1.0);
-        let sides = share(self.embedding + self.head);
-        let largest = share(self.largest_unit);
-        (sides + 2.0 * share(self.largest_block)) * whole + largest * gradients
+    /// Weights of one device of a stage before any sharing out, in bytes; tables of sparse rows left out.
+    pub(super) fn whole(&self, layout: &Layout, ends: (bool, bool)) -> f64 {
+        self.holdings.on(layout, ends).weights(state_bytes(self.precision, sharing(layout).1).weights)
     }
 }
 

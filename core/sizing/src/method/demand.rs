@@ -1,5 +1,6 @@
 //! What a method asks beyond the forward pass, for memory and time to add up.
 
+use super::reinforcement::{Algorithm, Reinforcement, RoleKind};
 use super::{Matrices, Method};
 use crate::Precision;
 use crate::profile::{Profile, Unit};
@@ -7,7 +8,7 @@ use crate::profile::{Profile, Unit};
 /// What a method asks of the devices that train.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Demand {
-    /// Parameters that receive gradients and optimizer states.
+    /// Parameters that receive gradients and optimizer states, a critic's included.
     pub trained_parameters: u64,
     /// For every unit of the profile, in order: how many forward passes' worth of FLOPs it computes per sample. 3 where
     /// weights are trained, 2 where only gradients pass through, 1 where nothing is kept for a backward pass, 5 with a
@@ -15,10 +16,21 @@ pub struct Demand {
     pub passes: Vec<f64>,
     /// For every unit: the share of its parameters that is trained, adapters left out, 0 to 1.
     pub trained: Vec<f64>,
+    /// Rank and matrices of adapters, where those are what is trained.
+    pub adapters: Option<(u32, Matrices)>,
     /// FLOPs per sample beside those: adapters, norms of ghost clipping.
     pub extra_flops: f64,
+    /// Models of the profile's shape that are trained one after the other: an actor and its critic are 2, all else 1.
+    pub models: f64,
+    /// How often a step trains on each of its samples; 1 but for reinforcement learning.
+    pub epochs: f64,
     /// Models that stand in memory beside the one that is trained and only compute forward.
     pub residents: Vec<Resident>,
+    /// Forward passes of the profile that only score a sample: those of residents, a smaller one by its share of
+    /// parameters, and of trained models before their update.
+    pub scoring_passes: f64,
+    /// How samples are generated, where they are.
+    pub generation: Option<Reinforcement>,
     /// Bytes that each sample of a micro-batch takes beside its activations.
     pub bytes_per_sample: f64,
 }
@@ -46,7 +58,7 @@ pub struct Resident {
 }
 
 impl Demand {
-    /// FLOPs of training one sample, residents included.
+    /// FLOPs of training one sample, scoring and generation included.
     pub fn flops(&self, profile: &Profile) -> f64 {
         let own: f64 = profile
             .units
@@ -54,7 +66,9 @@ impl Demand {
             .zip(&self.passes)
             .map(|(unit, passes)| passes * unit.flops() * f64::from(unit.repeats))
             .sum();
-        own + self.extra_flops + self.residents.iter().map(|resident| resident.flops).sum::<f64>()
+        let generated = if self.generation.is_some() { 1.0 } else { 0.0 };
+        self.models * self.epochs * (own + self.extra_flops)
+            + (self.scoring_passes + generated) * profile.forward_flops()
     }
 }
 
@@ -66,8 +80,13 @@ impl Method {
             trained_parameters: profile.parameters(),
             passes: vec![3.0; units],
             trained: vec![1.0; units],
+            adapters: None,
             extra_flops: 0.0,
+            models: 1.0,
+            epochs: 1.0,
             residents: Vec::new(),
+            scoring_passes: 0.0,
+            generation: None,
             bytes_per_sample: 0.0,
         };
         match self {
@@ -85,10 +104,14 @@ impl Method {
                     weight_bytes: parameters as f64 * precision.working_bytes() as f64,
                     flops: profile.forward_flops(),
                 };
-                Demand { residents: vec![reference], ..base }
+                Demand { residents: vec![reference], scoring_passes: 1.0, ..base }
             }
-            // The gradient of every sample stands in fp32 until it is clipped.
-            Self::Private { ghost: false } => Demand { bytes_per_sample: 4.0 * profile.parameters() as f64, ..all },
+            Self::Reinforcement(step) => reinforcement(profile, precision, step, all),
+            // The gradient of every sample stands in fp32 until it is clipped; of tables, those of the rows it reads.
+            Self::Private { ghost: false } => {
+                let bytes: f64 = profile.units.iter().map(|unit| 4.0 * f64::from(unit.repeats) * reached(unit)).sum();
+                Demand { bytes_per_sample: bytes, ..all }
+            }
             Self::Private { ghost: true } => {
                 Demand { passes: vec![5.0; units], extra_flops: profile.units.iter().map(norms).sum(), ..all }
             }
@@ -96,6 +119,41 @@ impl Method {
     }
 }
 
+/// Parameters of a unit that the gradient of one sample reaches.
+fn reached(unit: &Unit) -> f64 {
+    let parameters = unit.parameters as f64;
+    unit.sparse.map_or(parameters, |rows| rows.elements.min(parameters))
+}
+
+/// An actor, its critic, and the models that score its answers.
+fn reinforcement(profile: &Profile, precision: Precision, step: Reinforcement, all: Demand) -> Demand {
+    let models = if step.algorithm == Algorithm::Ppo { 2 } else { 1 };
+    let residents: Vec<Resident> = step
+        .roles(profile, precision)
+        .into_iter()
+        .filter_map(|role| {
+            let kind = match role.kind {
+                RoleKind::Reference => ResidentRole::Reference,
+                RoleKind::Reward => ResidentRole::Reward,
+                RoleKind::Actor | RoleKind::Rollout | RoleKind::Critic => return None,
+            };
+            let (parameters, weight_bytes, flops) = (role.parameters, role.weight_bytes, role.flops);
+            Some(Resident { role: kind, parameters, weight_bytes, flops })
+        })
+        .collect();
+    let own = profile.parameters();
+    let scored: f64 = residents.iter().map(|resident| resident.parameters as f64 / own.max(1) as f64).sum();
+    Demand {
+        trained_parameters: own.saturating_mul(models),
+        models: models as f64,
+        epochs: f64::from(step.epochs.max(1)),
+        residents,
+        // Trained models score their own answers before the first update.
+        scoring_passes: scored + models as f64,
+        generation: Some(step),
+        ..all
+    }
+}
 /// Frozen up to the last units: no gradient reaches what stands before the first trained one.
 fn transfer(profile: &Profile, trained_units: u32, all: Demand) -> Demand {
     let mut left = trained_units.max(1);
@@ -138,6 +196,7 @@ fn adapters(profile: &Profile, rank: u32, matrices: Matrices, all: Demand) -> De
         trained_parameters: parameters,
         passes: vec![2.0; units],
         trained: vec![0.0; units],
+        adapters: Some((rank, matrices)),
         extra_flops: if flops > 0.0 { flops } else { 6.0 * parameters as f64 },
         ..all
     }

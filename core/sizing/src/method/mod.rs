@@ -2,6 +2,7 @@
 
 mod demand;
 pub mod federated;
+pub(crate) mod holding;
 mod optimizer;
 pub mod reinforcement;
 
@@ -11,6 +12,7 @@ pub use demand::{Demand, Resident, ResidentRole};
 pub use optimizer::Optimizer;
 
 use crate::profile::Place;
+use reinforcement::Reinforcement;
 
 /// Which matrices low-rank adapters stand beside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -68,6 +70,10 @@ pub enum Method {
         /// Adapters in place of training everything.
         adapters: Option<(u32, Matrices)>,
     },
+    /// Reinforcement learning from rewards with all roles on the same devices: the actor is trained, the others stand
+    /// beside it and take turns. A sample is one prompt with its answer, a step generates, scores and trains on a global
+    /// batch of them.
+    Reinforcement(Reinforcement),
     /// Differentially private training of all parameters (arXiv 1607.00133).
     Private {
         /// Whether norms come from a backward pass of their own (ghost clipping, arXiv 2205.10683) rather than from the
@@ -92,7 +98,9 @@ impl Method {
         match self {
             Self::Lora { rank, matrices } | Self::Qlora { rank, matrices } => Some((rank, matrices)),
             Self::Preference { adapters } => adapters,
-            Self::Pretrain | Self::Finetune | Self::Transfer { .. } | Self::Private { .. } => None,
+            Self::Pretrain | Self::Finetune | Self::Transfer { .. } | Self::Reinforcement(_) | Self::Private { .. } => {
+                None
+            }
         }
     }
 

@@ -15,6 +15,8 @@ pub(super) struct Sight {
     pub(super) tokens: f64,
     /// Keys that a query sees.
     pub(super) keys: f64,
+    /// Whether a query sees only keys before it.
+    pub(super) causal: bool,
     /// Tokens of the encoder that a second attention reads; `None` without cross-attention.
     pub(super) source: Option<f64>,
 }
@@ -92,6 +94,13 @@ fn residual(t: &Transformer, elements: f64) -> Kernel {
     Kernel { inputs: 2.0 * elements, saved_bytes_fixed: masks, ..Kernel::pointwise(elements, 0.0) }
 }
 
+impl Sight {
+    /// Share of scores that are not masked: `1 - k/2s`, a half where every key before a query is seen.
+    fn seen(&self) -> f64 {
+        if self.causal { (1.0 - self.keys / (2.0 * self.tokens)).clamp(0.5, 1.0) } else { 1.0 }
+    }
+}
+
 fn self_attention(t: &Transformer, sight: Sight, kernels: &mut Vec<Kernel>) {
     let (hidden, tokens, heads) = (u64::from(t.hidden), sight.tokens, f64::from(t.heads));
     let stream = tokens * f64::from(t.hidden);
@@ -121,7 +130,8 @@ fn self_attention(t: &Transformer, sight: Sight, kernels: &mut Vec<Kernel>) {
         kernels.push(up.saving(compressed, Divides::Sequence));
         kernels.push(Kernel { divides: Divides::Tensor, ..Kernel::pointwise(2.0 * tokens * queries as f64, 0.0) });
         let saved = tokens * (2.0 * queries as f64 + values as f64);
-        kernels.push(core(heads, tokens, sight.keys, latent.key_dim(), f64::from(latent.value_dim), saved));
+        let core = core(heads, tokens, sight.keys, latent.key_dim(), f64::from(latent.value_dim), saved);
+        kernels.push(Kernel { seen: sight.seen(), ..core });
         let output = tokens * values as f64;
         kernels.push(Kernel::product(tokens, values, hidden, Place::Output).saving(output, Divides::Tensor));
         return;
@@ -156,7 +166,7 @@ fn self_attention(t: &Transformer, sight: Sight, kernels: &mut Vec<Kernel>) {
         Positions::Alibi | Positions::Buckets(_) => {}
     }
     let saved = tokens * (query as f64 + 2.0 * key as f64);
-    kernels.push(core(heads, tokens, sight.keys, dim, dim, saved));
+    kernels.push(Kernel { seen: sight.seen(), ..core(heads, tokens, sight.keys, dim, dim, saved) });
     let output = tokens * query as f64;
     kernels.push(Kernel::product(tokens, query, hidden, Place::Output).saving(output, Divides::Tensor));
 }

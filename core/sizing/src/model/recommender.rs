@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::profile::{Divides, Kernel, KernelKind, Place, Profile, Role, Unit};
+use crate::profile::{Divides, Kernel, KernelKind, Place, Profile, Role, SparseRows, Unit};
 
 /// One embedding table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +101,18 @@ impl Recommender {
         self.tables.iter().chain(&self.factors).map(|table| table.rows as f64 * f64::from(table.width)).sum()
     }
 
+    fn sparse_rows(&self) -> SparseRows {
+        self.tables.iter().chain(&self.factors).fold(SparseRows::default(), |sum, table| {
+            let (read, width) = (f64::from(table.lookups), f64::from(table.width));
+            SparseRows {
+                rows: sum.rows + table.rows as f64,
+                read: sum.read + read,
+                elements: sum.elements + read * width,
+                pooled: sum.pooled + width,
+            }
+        })
+    }
+
     /// Parameters in all; every dense layer has a bias.
     pub fn parameters(&self) -> u64 {
         let (bottom, top) = self.layers();
@@ -112,38 +124,22 @@ impl Recommender {
     pub fn profile(&self) -> Profile {
         let (bottom, top) = self.layers();
         let mut units = Vec::new();
-        let tables = self.tables.iter().chain(&self.factors);
-        let lookups: Vec<Kernel> = tables
-            .map(|table| {
-                let width = f64::from(table.width);
-                // Indices of eight bytes are kept.
-                Kernel {
-                    saved_bytes_fixed: 8.0 * f64::from(table.lookups),
-                    ..Kernel::new(KernelKind::Lookup, width * f64::from(table.lookups), width)
-                }
-            })
-            .collect();
-        if !lookups.is_empty() {
+        let rows = self.sparse_rows();
+        if rows.rows > 0.0 {
+            // One kernel reads all tables (arXiv 2104.05158, section 4.1). Places of eight bytes are kept.
+            let lookup = Kernel {
+                saved_bytes_fixed: 8.0 * rows.read,
+                ..Kernel::new(KernelKind::Lookup, rows.elements, rows.pooled)
+            };
             units.push(Unit {
                 parameters: self.table_parameters() as u64,
-                kernels: lookups,
+                sparse: Some(rows),
+                kernels: vec![lookup],
                 ..Unit::new("tables", Role::Embedding)
             });
         }
         units.extend(bottom.iter().map(|layer| dense("bottom layer", *layer)));
-        if self.interaction == Interaction::Dot {
-            let vectors = self.tables.len() as f64 + 1.0;
-            let width = self.bottom_output();
-            let read = vectors * width;
-            let kernel = Kernel {
-                flops: 2.0 * vectors * vectors * width,
-                saved_elements: read,
-                width: vectors as u32,
-                ..Kernel::new(KernelKind::MatrixProduct, read, self.interacted())
-            };
-            let input_elements = read;
-            units.push(Unit { input_elements, kernels: vec![kernel], ..Unit::new("interaction", Role::Body) });
-        }
+        units.extend(self.interaction_unit());
         units.extend(top.iter().map(|layer| dense("top layer", *layer)));
         if let Some(last) = units.last_mut() {
             let outputs = f64::from(self.top.last().copied().unwrap_or(0));
@@ -151,6 +147,34 @@ impl Recommender {
             last.kernels.push(Kernel { saved_elements: outputs, ..Kernel::new(KernelKind::Loss, outputs, 1.0) });
         }
         Profile { units }
+    }
+
+    /// How vectors come together: copied side by side; for products of all pairs also the products of all with all, of
+    /// which one of each pair is picked.
+    fn interaction_unit(&self) -> Option<Unit> {
+        if self.tables.is_empty() {
+            return None;
+        }
+        let joined = self.bottom_output() + self.tables.iter().map(|table| f64::from(table.width)).sum::<f64>();
+        let copy = Kernel::pointwise(joined, 0.0);
+        let kernels = match self.interaction {
+            Interaction::Concatenate => vec![copy],
+            Interaction::Dot => {
+                let vectors = self.tables.len() as f64 + 1.0;
+                let width = self.bottom_output();
+                let read = vectors * width;
+                let pairs = vectors * vectors;
+                let products = Kernel {
+                    flops: 2.0 * pairs * width,
+                    saved_elements: read,
+                    width: vectors as u32,
+                    ..Kernel::new(KernelKind::MatrixProduct, 2.0 * read, pairs)
+                };
+                let pick = Kernel { inputs: pairs, ..Kernel::pointwise(self.interacted(), 0.0) };
+                vec![copy, products, pick]
+            }
+        };
+        Some(Unit { input_elements: joined, kernels, ..Unit::new("interaction", Role::Body) })
     }
 }
 

@@ -40,6 +40,8 @@ impl Transformer {
     pub(super) fn blocks(&self, tokens: f64, source: Option<f64>) -> Vec<Unit> {
         let experts = self.expert_layers();
         let windowed = self.windowed_layers();
+        // A decoder that reads an encoder writes in order, as a language model does; its second attention sees all.
+        let causal = source.is_some() || self.head == Head::LanguageModel;
         let size = self.window.map_or(tokens, |window| f64::from(window.size).min(tokens));
         let mut units = Vec::new();
         // Kinds of feed-forward layer and of attention alternate independently: their shares are laid out so that counts
@@ -52,7 +54,10 @@ impl Transformer {
             let near_name = if with_experts { "windowed expert block" } else { "windowed block" };
             for (name, keys, repeats) in [(near_name, size, near), (name, tokens, layers.saturating_sub(near))] {
                 if repeats > 0 {
-                    units.push(Unit { repeats, ..block(self, name, with_experts, Sight { tokens, keys, source }) });
+                    units.push(Unit {
+                        repeats,
+                        ..block(self, name, with_experts, Sight { tokens, keys, causal, source })
+                    });
                 }
             }
         }

@@ -50,12 +50,12 @@ impl Subject {
         Self::Reinforcement,
     ];
 
-    /// What a model trained by a method is to the laws. Reinforcement learning is for the caller to know: it is no
-    /// [`Method`] of one model.
+    /// What a model trained by a method is to the laws.
     pub fn of(model: &Model, method: Method) -> Self {
         match (method, model) {
             (Method::Preference { .. }, _) => Self::Preferences,
             (Method::Private { .. }, _) => Self::Private,
+            (Method::Reinforcement(_), _) => Self::Reinforcement,
             (Method::Finetune | Method::Transfer { .. } | Method::Lora { .. } | Method::Qlora { .. }, _) => {
                 Self::FineTuning
             }

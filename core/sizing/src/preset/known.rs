@@ -127,22 +127,26 @@ fn built() -> Vec<Preset> {
         model: Model::Network(shape.network()),
         verified: verified.map(str::to_owned),
     };
-    let recommender = |name: &str, model| Preset {
+    let recommender = |name: &str, model, verified: Option<&str>| Preset {
         name: name.to_owned(),
         domain: Domain::Recommendation,
         model: Model::Recommender(model),
-        verified: None,
+        verified: verified.map(str::to_owned),
     };
     vec![
         dit("dit-xl-2", 28, 1152, 16, 2, Some("the count that facebookresearch/DiT prints")),
         dit("dit-l-2", 24, 1024, 16, 2, None),
         dit("dit-b-2", 12, 768, 12, 2, None),
-        dit("dit-s-2", 12, 384, 6, 2, None),
+        dit("dit-s-2", 12, 384, 6, 2, Some("the count that facebookresearch/DiT prints")),
         unet("stable-diffusion-1.5-unet", UNet::stable_diffusion_1(), Some("the parameters of its published U-Net")),
         unet("stable-diffusion-xl-unet", UNet::stable_diffusion_xl(), Some("the parameters of its published U-Net")),
-        recommender("dlrm-criteo-terabyte", dlrm()),
-        recommender("ncf-movielens-20m", ncf(138_493, 26_744)),
-        recommender("mnist-mlp", Recommender::perceptron(784, vec![512, 512, 10])),
+        recommender("dlrm-criteo-terabyte", dlrm(), None),
+        recommender("ncf-movielens-20m", ncf(138_493, 26_744), None),
+        recommender(
+            "mnist-mlp",
+            Recommender::perceptron(784, vec![512, 512, 10]),
+            Some("the count that Keras prints for these layers"),
+        ),
     ]
 }
 

@@ -8,11 +8,15 @@
 //! - pointwise kernels, lookups, the loss: bytes over the memory bus;
 //! - every kernel: a ramp; and all of them at least the time in which a program launches them.
 //!
+//! Models that only score take a forward pass of all kernels; answers are generated token by token ([`generation`]).
+//!
 //! A step is `(m + bubble)·(stage + tensor + context + expert + pipeline communication)`, plus data-parallel
 //! communication as far as it is not hidden, the optimizer's pass over its states, and waiting for input
 //! (arXiv 2104.04473, section 2.2; arXiv 1910.02054, section 7). The constants are those of [`TimeConstants`].
 
 mod exchange;
+mod generation;
+mod ledger;
 mod program;
 mod rates;
 mod work;
@@ -33,8 +37,14 @@ use work::Work;
 /// Wall time of one optimizer step, in seconds; the parts follow one another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StepTime {
-    /// Kernels at work, all micro-batches.
+    /// Kernels at work that train, all micro-batches.
     pub compute: f64,
+    /// Forward passes of models that only score, with their launches and communication.
+    #[serde(default)]
+    pub scoring: f64,
+    /// Generating samples.
+    #[serde(default)]
+    pub generation: f64,
     /// Communication that compute does not hide.
     pub communication: f64,
     /// The optimizer's pass over its states.
@@ -90,17 +100,19 @@ impl StepTime {
 
     /// All parts together.
     pub fn total(&self) -> f64 {
-        self.compute + self.communication + self.optimizer + self.launch + self.bubble + self.stall
+        let Self { compute, scoring, generation, communication, optimizer, launch, bubble, stall, saturation: _ } =
+            *self;
+        compute + scoring + generation + communication + optimizer + launch + bubble + stall
     }
 
     /// Seconds that the step's work would take on filled devices; proportional to the samples per device.
     pub(crate) fn work(&self) -> f64 {
-        self.compute * self.saturation
+        (self.compute + self.scoring) * self.saturation + self.generation
     }
 
     /// Seconds that small kernels and other stages leave unfilled: launches, bubble and the rest of compute.
     pub(crate) fn unfilled(&self) -> f64 {
-        self.compute * (1.0 - self.saturation) + self.launch + self.bubble
+        (self.compute + self.scoring) * (1.0 - self.saturation) + self.launch + self.bubble
     }
 
     /// Seconds of the step in which the multiprocessors work: SM activity times step time.
@@ -148,18 +160,35 @@ impl<'a> Prepared<'a> {
         let turn = stage + launch[0] + launch[1] + inside;
         let waits = self.bubble() * turn;
         let backward = compute.backward.seconds + ring[1] + launch[1];
-        let outside = exchange.outside(micro_batches * turn + waits, backward, micro_batches);
-        let optimizer = exchange.optimizer();
-        let known = micro_batches * turn + waits + outside + optimizer;
+        // Models are trained one after the other, and the gradients of all are summed.
+        let (models, epochs) = (work.models, work.epochs);
+        let busy = models * (micro_batches * turn + waits);
+        let outside = epochs * exchange.outside(busy, models * backward, micro_batches);
+        let optimizer = epochs * exchange.optimizer(&rates);
+        let turns = epochs * models * micro_batches;
+        let forward = (micro_batches + self.bubble()) * Self::scoring_turn(&compute, &exchange);
+        let scoring = work.scoring_passes * forward;
+        let scoring = scoring + exchange.scoring_gathers(micro_batches, scoring);
+        let generation = work.answer.map_or(0.0, |answer| answer.seconds(run, &rates, forward));
+        let waits = epochs * models * waits;
+        let known = turns * turn + waits + outside + optimizer + scoring + generation;
         StepTime {
-            compute: micro_batches * stage,
-            communication: micro_batches * inside + outside,
+            compute: turns * stage,
+            scoring,
+            generation,
+            communication: turns * inside + outside,
             optimizer,
-            launch: micro_batches * (launch[0] + launch[1]),
+            launch: turns * (launch[0] + launch[1]),
             bubble: waits,
             stall: self.input_seconds().map_or(0.0, |input| (input - known).max(0.0)),
             saturation: compute.filled,
         }
+    }
+
+    /// A forward pass of one micro-batch on one stage that only scores.
+    fn scoring_turn(compute: &Compute, exchange: &Exchange<'_>) -> f64 {
+        let forward = &compute.forward;
+        (compute.scoring + exchange.context(forward)).max(forward.launches) + exchange.inside_forward()
     }
 
     /// Compute of one micro-batch on the slowest stage.
@@ -195,7 +224,9 @@ impl<'a> Prepared<'a> {
         let all = body.total() + body_backward.total() + again + operators + head.total() + head_backward.total();
         let fixed = body.fixed + body_backward.fixed + once_more(body.fixed) + head.fixed + head_backward.fixed;
         let filled = if all > 0.0 { (1.0 - fixed / all).clamp(0.0, 1.0) } else { 1.0 };
-        Compute { forward, backward, filled }
+        // The loss's way back is about half of what it moves.
+        let scoring = self.stage(body.total(), head.total() - 0.5 * head.loss);
+        Compute { forward, backward, scoring, filled }
     }
 
     /// One pass of the slowest stage.
@@ -239,6 +270,8 @@ impl<'a> Prepared<'a> {
 struct Compute {
     forward: Pass,
     backward: Pass,
+    /// Kernels at work in a forward pass without a backward pass to follow.
+    scoring: f64,
     /// Share of it in which the device is filled.
     filled: f64,
 }

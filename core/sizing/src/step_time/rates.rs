@@ -88,6 +88,21 @@ impl<'a> Rates<'a> {
         self.seconds(load, self.wide_products, 0.0)
     }
 
+    /// The constants that the rates follow from.
+    pub(super) fn constants(&self) -> &'a TimeConstants {
+        self.constants
+    }
+
+    /// Seconds of products that are computed in 16 bits at least.
+    pub(super) fn wide_product_seconds(&self, flops: f64) -> f64 {
+        flops / self.wide_products
+    }
+
+    /// Seconds in which products read so many bytes.
+    pub(super) fn read_seconds(&self, bytes: f64) -> f64 {
+        bytes / (self.constants.product_bandwidth * self.bandwidth)
+    }
+
     /// Seconds in which a program that runs op by op launches them.
     pub(super) fn launch(&self, load: &Load) -> f64 {
         let kernels = load.kernels + load.unknown * self.constants.unknown_kernels;

@@ -1,8 +1,11 @@
 //! What one micro-batch asks of one device, summed from a profile.
 
+use crate::method::holding::{Holding, Holdings};
+use crate::precision::{ROW_INDEX, row_bytes};
 use crate::profile::{Divides, Kernel, KernelKind, Place, Role, Unit};
-use crate::{Head, JobSpec, Layout, Method, Model, Profile};
+use crate::{JobSpec, Layout, Profile};
 
+use super::generation::Answer;
 use super::program::{AttentionKernel, Program};
 
 /// Some passes of some kernels.
@@ -111,10 +114,21 @@ pub(crate) struct Work {
     pub(crate) dispatches: f64,
     /// Bytes that cross the boundary between two stages.
     pub(crate) boundary_bytes: f64,
-    /// Parameters of the fullest stage on one device: dense ones and routed experts.
-    pub(crate) parameters: f64,
-    /// Those of them that are trained, adapters included.
-    pub(crate) trained: f64,
+    /// What the fullest stage holds on one device.
+    pub(crate) held: Holding,
+    /// Models that are trained one after the other.
+    pub(crate) models: f64,
+    /// Times that a step trains on each of its samples.
+    pub(crate) epochs: f64,
+    /// Forward passes that only score.
+    pub(crate) scoring_passes: f64,
+    /// Elements of table rows that one sample reads on one device, and how many rows.
+    pub(crate) read: (f64, f64),
+    /// Bytes of vectors that come from tables, and of the places of their rows.
+    pub(crate) pooled_bytes: f64,
+    pub(crate) place_bytes: f64,
+    /// What is generated.
+    pub(crate) answer: Option<Answer>,
     /// Whether products first unpack 4-bit weights.
     pub(crate) quantised: bool,
 }
@@ -124,16 +138,12 @@ impl Work {
     pub(crate) fn of(profile: &Profile, job: &JobSpec, layout: &Layout, program: &Program, micro: u32) -> Self {
         let ranks = Ranks::of(job, layout, program, micro);
         let demand = job.method.demand(profile, job.precision);
-        let mut work = Self {
-            quantised: matches!(job.method, Method::Qlora { .. }) && ranks.element_bytes < 4.0,
-            ..Self::default()
-        };
-        let (mut body, mut ends, mut experts) = (0.0, 0.0, 0.0);
+        let mut work = Self { quantised: job.base_is_quantised(), ..Self::default() };
         for (unit, passes) in profile.units.iter().zip(&demand.passes) {
             let times = f64::from(unit.repeats);
             let mut load = Load::default();
             for kernel in &unit.kernels {
-                ranks.add(&mut load, kernel, times);
+                ranks.add(&mut load, kernel, times, unit.sparse.is_some());
             }
             let (forward, backward) = match unit.role {
                 Role::Head => (&mut work.head, &mut work.head_backward),
@@ -141,29 +151,25 @@ impl Work {
             };
             forward.add(&load);
             backward.add_backward(&load, *passes);
-            let own = times * (unit.parameters.saturating_sub(unit.expert_parameters)) as f64;
             if unit.role == Role::Body {
-                body += own;
                 work.layers += times;
                 work.boundary_bytes = work.boundary_bytes.max(ranks.bytes * unit.input_elements);
-            } else {
-                ends += own + times * unit.tied_parameters as f64;
             }
-            experts += times * unit.expert_parameters as f64;
             ranks.communicate(&mut work, unit, times);
         }
-        let residents: f64 = demand.residents.iter().map(|resident| resident.flops).sum();
-        work.body_backward.product_flops += ranks.samples * (demand.extra_flops + residents) / ranks.tensor;
+        work.body_backward.product_flops += ranks.samples * demand.extra_flops / ranks.tensor;
         if ranks.shares_sequence {
             work.boundary_bytes /= ranks.tensor;
         }
-        // Input and output sides stand on the first and the last stage; one of them is on the fullest.
-        let stages = f64::from(layout.pipeline.max(1));
-        let ends = if stages > 1.0 { ends / 2.0 } else { ends };
-        let experts = experts / f64::from(layout.expert.max(1));
-        work.parameters = (ends + (body + experts) / stages) / ranks.tensor;
-        let trained = demand.trained_parameters as f64 / stages / ranks.tensor;
-        work.trained = if demand.trained_parameters == profile.parameters() { work.parameters } else { trained };
+        let holdings = Holdings::new(profile, job, &demand, None, None);
+        work.held = holdings.fullest(layout);
+        work.models = demand.models;
+        work.epochs = demand.epochs;
+        work.scoring_passes = demand.scoring_passes;
+        work.read = (holdings.read_elements / ranks.tensor, holdings.read_rows / ranks.tensor);
+        work.pooled_bytes = ranks.bytes * holdings.pooled_elements;
+        work.place_bytes = ranks.samples * ROW_INDEX * holdings.read_rows;
+        work.answer = demand.generation.map(|step| Answer::of(profile, job, step));
         work
     }
 
@@ -178,6 +184,8 @@ impl Work {
             exchanged_bytes: times * self.exchanged_bytes,
             dispatched_bytes: times * self.dispatched_bytes,
             boundary_bytes: times * self.boundary_bytes,
+            pooled_bytes: times * self.pooled_bytes,
+            place_bytes: times * self.place_bytes,
             ..self
         }
     }
@@ -192,8 +200,7 @@ struct Ranks {
     /// Bytes of `samples` times one element.
     bytes: f64,
     element_bytes: f64,
-    tokens: f64,
-    causal: bool,
+    row_bytes: f64,
     stored: bool,
     shares_sequence: bool,
 }
@@ -209,14 +216,13 @@ impl Ranks {
             expert: f64::from(layout.expert.max(1)),
             bytes: samples * element_bytes,
             element_bytes,
-            tokens: f64::from(job.sequence_length.max(1)),
-            causal: matches!(&job.model, Model::Transformer(t) if t.head == Head::LanguageModel),
+            row_bytes: row_bytes(job.precision),
             stored: program.attention == AttentionKernel::Stored,
             shares_sequence: layout.sequence_parallel,
         }
     }
 
-    fn add(&self, load: &mut Load, kernel: &Kernel, times: f64) {
+    fn add(&self, load: &mut Load, kernel: &Kernel, times: f64, of_table: bool) {
         let of_tensor = |divides| match divides {
             Divides::Tensor => self.tensor,
             Divides::Sequence if self.shares_sequence => self.tensor,
@@ -246,23 +252,18 @@ impl Ranks {
                 load.score_flops += many * kernel.flops / cut;
                 load.scores += many * kernel.scores / cut;
             }
-            KernelKind::Attention => load.attention_flops += many * kernel.flops * self.seen(kernel) / cut,
+            KernelKind::Attention => load.attention_flops += many * kernel.flops * kernel.seen / cut,
+            KernelKind::Lookup if of_table => {
+                // Rows are read as they are stored.
+                let inputs = kernel.inputs * self.row_bytes / self.element_bytes;
+                load.pointwise_elements += many * (inputs + kernel.outputs) / cut;
+            }
             KernelKind::DepthwiseConvolution | KernelKind::Pointwise | KernelKind::Dispatch | KernelKind::Lookup => {
                 load.pointwise_elements += many * (kernel.inputs + kernel.outputs) / cut;
             }
             KernelKind::Loss => load.logits += many * kernel.inputs / cut,
         }
         load.kernels += times * f64::from(kernel.sequential_steps.max(1));
-    }
-
-    /// Share of scores that causal attention computes: `1 - keys/2s`, a half without a window. Attention keeps 4 bytes
-    /// for each query and head, so that `4·scores` over those bytes are the keys of one query.
-    fn seen(&self, kernel: &Kernel) -> f64 {
-        if !self.causal || kernel.saved_bytes_fixed <= 0.0 {
-            return 1.0;
-        }
-        let keys = 4.0 * kernel.scores / kernel.saved_bytes_fixed;
-        (1.0 - keys / (2.0 * self.tokens)).clamp(0.5, 1.0)
     }
 
     fn communicate(&self, work: &mut Work, unit: &Unit, times: f64) {
