@@ -134,7 +134,8 @@ pub(crate) struct SiteArgs {
 /// What a TrainingJob calls its precisions.
 const PRECISIONS: [&str; 6] = ["Fp32", "Tf32", "Fp16Mixed", "Bf16Mixed", "Bf16", "Fp8Mixed"];
 /// Its optimizers.
-const OPTIMIZERS: [&str; 8] = ["AdamW", "AdamW8bit", "Adafactor", "Sgd", "SgdMomentum", "Lion", "Muon", "Shampoo"];
+const OPTIMIZERS: [&str; 9] =
+    ["AdamW", "AdamW8bit", "Adafactor", "Sgd", "SgdMomentum", "Lion", "Adagrad", "Muon", "Shampoo"];
 /// Its methods.
 const METHODS: [&str; 7] = ["Pretrain", "Finetune", "Transfer", "Lora", "Qlora", "Preference", "Private"];
 /// What it calls the parts of a layout that a program can be told.

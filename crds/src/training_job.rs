@@ -13,7 +13,7 @@ mod status;
 pub use accelerators::{Accelerators, ResourcesPerGpu};
 pub use checkpoint::{Checkpoint, Portable};
 pub use evidence::{Evidence, MemoryEvidence, MemoryEvidenceKind, StepEvidence};
-pub use method::{Clipping, Lora, Matrices, Method, MethodKind, Private, Transfer};
+pub use method::{Algorithm, Clipping, Engine, Lora, Matrices, Method, MethodKind, Private, Reinforcement, Transfer};
 pub use model::{
     Cell, Custom, EncoderDecoder, Experts, Head, HuggingFace, Interaction, LatentAttention, MixtureOfExperts, Model,
     Positions, Recommender, Recurrent, Spectrogram, Stack, Table, Transformer, Variant, Window,

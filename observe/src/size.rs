@@ -62,6 +62,9 @@ pub enum SpecError {
     /// Transfer without what is trained.
     #[error("failed to read method.transfer.trainedUnits: method Transfer needs it")]
     TrainedUnits,
+    /// Reinforcement learning without what a step does.
+    #[error("failed to read method.reinforcement: method Reinforcement needs it")]
+    Reinforcement,
     /// A number that must be positive is not.
     #[error("failed to read {field}: {value} is not a positive number in range")]
     Number {

@@ -37,6 +37,7 @@ use super::{Accelerators, Checkpoint, Inference, Method, Model, Parallelism, Tra
     validation = Rule::new("!has(self.elasticity) || self.elasticity != 'Elastic' || has(self.checkpoint)").message("elasticity Elastic needs checkpoint: without one nothing is left after a resize"),
     validation = Rule::new("!has(self.elasticity) || self.elasticity != 'Elastic' || !has(self.checkpoint) || (has(self.checkpoint.portableAcross) && self.checkpoint.portableAcross.size() > 0)").message("elasticity Elastic needs checkpoint.portableAcross: a checkpoint that only its own layout can read does not survive a resize"),
     validation = Rule::new(r#"has(self.data.sequenceLength) || !(has(self.model.transformer) || has(self.model.mixtureOfExperts) || has(self.model.encoderDecoder) || has(self.model.recurrent) || (has(self.model.huggingFace) && !self.model.huggingFace.config.matches(r'"model_type"\s*:\s*"(vit|resnet|convnext)"')))"#).message("data.sequenceLength is required for a transformer or a recurrent network: memory and arithmetic depend on it"),
+    validation = Rule::new("!has(self.method) || !has(self.method.reinforcement) || !has(self.data.sequenceLength) || self.method.reinforcement.promptTokens < self.data.sequenceLength").message("method.reinforcement.promptTokens must be below data.sequenceLength: what is left of it is the answer"),
     validation = Rule::new("!has(self.parallelism) || !has(self.parallelism.declared) || !has(self.parallelism.declared.microBatch) || self.batch.global.preferred % self.parallelism.declared.microBatch == 0").message("batch.global.preferred must be a multiple of parallelism.declared.microBatch"),
     validation = Rule::new("!has(self.parallelism) || !has(self.parallelism.declared) || !has(self.accelerators.requested) || self.accelerators.requested % ((has(self.parallelism.declared.tensor) ? self.parallelism.declared.tensor : 1) * (has(self.parallelism.declared.pipeline) ? self.parallelism.declared.pipeline : 1) * (has(self.parallelism.declared.context) ? self.parallelism.declared.context : 1)) == 0").message("accelerators.requested must be a multiple of parallelism.declared tensor x pipeline x context, the accelerators that one copy of the model is spread over"),
     validation = Rule::new("!has(self.parallelism) || !has(self.parallelism.declared) || (has(self.accelerators.max) ? self.accelerators.max : has(self.accelerators.requested) ? self.accelerators.requested : 8) >= (has(self.parallelism.declared.tensor) ? self.parallelism.declared.tensor : 1) * (has(self.parallelism.declared.pipeline) ? self.parallelism.declared.pipeline : 1) * (has(self.parallelism.declared.context) ? self.parallelism.declared.context : 1)").message("accelerators.max (8 unless given) must not be below parallelism.declared tensor x pipeline x context, the accelerators that one copy of the model is spread over"),
@@ -186,6 +187,8 @@ pub enum Optimizer {
     SgdMomentum,
     /// Lion.
     Lion,
+    /// Adagrad.
+    Adagrad,
     /// Muon for the matrices of the body, AdamW for all else.
     Muon,
     /// Shampoo, with Kronecker factors for every matrix.

@@ -1,9 +1,13 @@
 //! What precision, optimizer and method of a job are to sizing.
 
 use plimsoll_crds::training_job as api;
+use plimsoll_sizing::method::reinforcement::{Algorithm, Engine, Reinforcement, Reward};
 use plimsoll_sizing::{Matrices, Method, Optimizer, Precision};
 
-use super::{SpecError, positive};
+use super::{SpecError, optional, positive};
+
+/// Answers that an engine writes at once unless it is told otherwise: the default of vLLM's `max_num_seqs`.
+const ANSWERS_AT_ONCE: u32 = 256;
 
 pub(super) fn method(method: Option<&api::Method>) -> Result<Method, SpecError> {
     let Some(method) = method else { return Ok(Method::Pretrain) };
@@ -29,7 +33,34 @@ pub(super) fn method(method: Option<&api::Method>) -> Result<Method, SpecError> 
             let clipping = method.private.as_ref().map(|private| private.clipping).unwrap_or_default();
             Ok(Method::Private { ghost: clipping == api::Clipping::Ghost })
         }
+        api::MethodKind::Reinforcement => {
+            let step = method.reinforcement.as_ref().ok_or(SpecError::Reinforcement)?;
+            Ok(Method::Reinforcement(reinforcement(step)?))
+        }
     }
+}
+
+fn reinforcement(step: &api::Reinforcement) -> Result<Reinforcement, SpecError> {
+    let engine = step.engine.clone().unwrap_or_default();
+    let reward = step.reward_parameters.map(|value| {
+        let field = "method.reinforcement.rewardParameters";
+        u64::try_from(value).ok().filter(|count| *count > 0).ok_or(SpecError::Number { field, value })
+    });
+    Ok(Reinforcement {
+        algorithm: match step.algorithm {
+            api::Algorithm::Ppo => Algorithm::Ppo,
+            api::Algorithm::Grpo => Algorithm::Grpo,
+        },
+        prompt_tokens: positive("method.reinforcement.promptTokens", step.prompt_tokens)?,
+        epochs: optional("method.reinforcement.epochs", step.epochs)?.unwrap_or(1),
+        reward: reward.transpose()?.map_or(Reward::Rule, |parameters| Reward::Model { parameters }),
+        reference: step.reference,
+        engine: Engine {
+            ranks: optional("method.reinforcement.engine.ranks", engine.ranks)?.unwrap_or(1),
+            at_once: optional("method.reinforcement.engine.atOnce", engine.at_once)?.unwrap_or(ANSWERS_AT_ONCE),
+            sleeps: engine.sleeps,
+        },
+    })
 }
 
 fn adapters(lora: &api::Lora) -> Result<(u32, Matrices), SpecError> {
@@ -60,6 +91,7 @@ pub(super) fn optimizer(optimizer: api::Optimizer) -> Optimizer {
         api::Optimizer::Sgd => Optimizer::Sgd,
         api::Optimizer::SgdMomentum => Optimizer::SgdMomentum,
         api::Optimizer::Lion => Optimizer::Lion,
+        api::Optimizer::Adagrad => Optimizer::Adagrad,
         api::Optimizer::Muon => Optimizer::Muon,
         api::Optimizer::Shampoo => Optimizer::Shampoo,
     }
@@ -95,8 +127,25 @@ mod tests {
     }
 
     #[test]
+    fn a_step_of_reinforcement_learning_is_read_with_its_roles() {
+        let yaml =
+            "{type: Reinforcement, reinforcement: {algorithm: Ppo, promptTokens: 512, rewardParameters: 7000000000,
+                    reference: true, engine: {ranks: 2, sleeps: true}}}";
+        let expected = Reinforcement {
+            algorithm: Algorithm::Ppo,
+            prompt_tokens: 512,
+            epochs: 1,
+            reward: Reward::Model { parameters: 7_000_000_000 },
+            reference: true,
+            engine: Engine { ranks: 2, at_once: ANSWERS_AT_ONCE, sleeps: true },
+        };
+        assert_eq!(read(yaml).expect(yaml), Method::Reinforcement(expected));
+    }
+
+    #[test]
     fn what_a_method_needs_is_named() {
         for (yaml, field) in [
+            ("{type: Reinforcement}", "method.reinforcement"),
             ("{type: Lora}", "method.lora.rank"),
             ("{type: Qlora}", "method.lora.rank"),
             ("{type: Transfer}", "method.transfer.trainedUnits"),
