@@ -48,11 +48,7 @@ pub(super) fn notes(job: &JobSpec, optimality: &Optimality) -> Vec<String> {
 fn rule(optimizer: Optimizer) -> UpdateRule {
     match optimizer {
         Optimizer::Sgd | Optimizer::SgdMomentum => UpdateRule::Gradient,
-        Optimizer::AdamW
-        | Optimizer::AdamW8bit
-        | Optimizer::Adafactor
-        | Optimizer::Lion
-        | Optimizer::Muon
-        | Optimizer::Shampoo => UpdateRule::Normalized,
+        // All others divide their steps by the gradient's size in one way or another.
+        _ => UpdateRule::Normalized,
     }
 }
