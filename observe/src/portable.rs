@@ -6,19 +6,22 @@ use plimsoll_sizing::{Candidate, Current, Layout, Menu};
 /// The part of a menu that a running job can be moved to: candidates whose degrees are those of `current` but for the ones
 /// that its checkpoint is portable across. What was left out before stays told.
 pub fn reachable(menu: &Menu, current: &Current, portable: &[Portable]) -> Menu {
-    let degrees: [(Portable, fn(&Layout) -> u32); 5] = [
-        (Portable::Data, |layout| layout.data),
-        (Portable::Tensor, |layout| layout.tensor),
-        (Portable::Pipeline, |layout| layout.pipeline),
-        (Portable::Context, |layout| layout.context),
-        (Portable::Expert, |layout| layout.expert),
-    ];
+    let now = degrees(&current.layout);
     let can = |candidate: &&Candidate| {
-        degrees
-            .iter()
-            .all(|(word, degree)| portable.contains(word) || degree(&candidate.layout) == degree(&current.layout))
+        let moved = degrees(&candidate.layout).into_iter().zip(now).filter(|(then, now)| then != now);
+        moved.map(|((word, _), _)| word).all(|word| portable.contains(&word))
     };
     Menu { candidates: menu.candidates.iter().filter(can).cloned().collect(), rejected: menu.rejected.clone() }
+}
+
+fn degrees(layout: &Layout) -> [(Portable, u32); 5] {
+    [
+        (Portable::Data, layout.data),
+        (Portable::Tensor, layout.tensor),
+        (Portable::Pipeline, layout.pipeline),
+        (Portable::Context, layout.context),
+        (Portable::Expert, layout.expert),
+    ]
 }
 
 #[cfg(test)]
