@@ -18,6 +18,7 @@ mod namespace_quotas;
 pub mod needs;
 pub mod nodes;
 pub mod optimality;
+mod portable;
 pub mod quantity;
 mod queues;
 pub mod requests;
@@ -27,6 +28,7 @@ pub mod template;
 pub mod window;
 
 pub use allocation::{current, degrees, pod_name, revision_name};
+pub use portable::reachable;
 pub use queues::admits_priority_class;
 pub use snapshot::{Objects, Planned, class_resources, snapshot};
 pub use template::{TemplateError, TemplateView};

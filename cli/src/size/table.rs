@@ -197,3 +197,24 @@ fn plain(header: &[String]) -> Table {
     }
     table
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_that_come_and_go_are_silent_about_a_plain_layout_and_speak_of_any_other() {
+        let plain = Layout::data_parallel(8);
+        let other = Layout {
+            context: 2,
+            expert: 4,
+            recompute: plimsoll_sizing::Recompute::Full,
+            offload: plimsoll_sizing::Offload::All,
+            ..plain
+        };
+        for column in &OPTIONAL {
+            assert_eq!((column.cell)(&plain), column.plain, "{}", column.title);
+            assert_ne!((column.cell)(&other), column.plain, "{}", column.title);
+        }
+    }
+}

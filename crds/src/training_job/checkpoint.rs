@@ -26,7 +26,7 @@ pub struct Checkpoint {
     /// The reply to a progress report can ask for a checkpoint.
     #[serde(default)]
     pub on_request: bool,
-    /// What may change between writing and reading one.
+    /// What may change between writing and reading one: a running job is moved along these degrees alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "set"))]
     pub portable_across: Vec<Portable>,
