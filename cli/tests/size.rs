@@ -112,10 +112,82 @@ fn a_configuration_is_sized_without_a_job_and_wide_adds_what_it_costs() {
     let (outcome, out, err) = ask(CONFIG, &["--gpus", "h100:2", "--gpus", "l4:4", "-o", "wide"]);
     assert_eq!((outcome, err.as_str()), (Outcome::Done, ""));
     assert!(out.starts_with("llama: 1.24B parameters, global batch 256, Bf16Mixed"), "{out}");
-    assert!(out.contains("TOKENS/S") && !out.contains("EPOCH"), "{out}");
+    assert!(out.contains("TOKENS/S") && !out.contains("GPU-HOURS"), "{out}");
     assert!(out.contains("h100-sxm5-80gb") && out.contains("l4"), "the common product is meant: {out}");
     let (_, out, _) = size(GPT, &["--class", "t4=4x1", "-o", "wide"]);
-    assert!(out.contains("GPU-H/EPOCH") && out.contains("KWH/EPOCH"), "{out}");
+    assert!(out.contains("GPU-HOURS") && out.contains("KWH") && !out.contains("COST"), "{out}");
+}
+
+fn preset(name: &str, arguments: &[&str]) -> (Outcome, String, String) {
+    let first = ["plimsoll", "size", "--preset", name];
+    command(first.iter().chain(arguments).map(OsString::from).collect())
+}
+
+#[test]
+fn a_well_known_model_is_sized_by_its_name_and_another_one_is_answered_with_the_nearest() {
+    let (outcome, out, err) = preset("resnet50", &["--gpus", "t4:4", "--precision", "Fp16Mixed"]);
+    assert_eq!((outcome, err.as_str()), (Outcome::Done, ""));
+    assert!(out.starts_with("resnet50: 25.6M parameters, global batch 256, Fp16Mixed"), "{out}");
+    let (outcome, _, err) = preset("lama-3-8b", &["--gpus", "h100:8"]);
+    assert_eq!(outcome, Outcome::Failed);
+    assert!(err.contains("model.preset") && err.contains("llama-3-8b"), "{err}");
+}
+
+#[test]
+fn method_optimizer_and_accepted_words_are_what_a_manifest_calls_them() {
+    let memory = |arguments: &[&str]| {
+        let arguments = [arguments, &["--gpus", "h100:1", "-o", "json"]].concat();
+        let value: serde_json::Value = serde_json::from_str(&preset("llama-3-8b", &arguments).1).expect("JSON");
+        let item = &value["items"][0];
+        (item["trainedParameters"].as_u64(), item["menu"]["candidates"].as_array().map_or(0, Vec::len))
+    };
+    let (all, _) = memory(&["--method", "Finetune", "--optimizer", "AdamW8bit"]);
+    let (few, ways) = memory(&["--method", "Qlora", "--lora-rank", "8"]);
+    assert_eq!(all, Some(8_030_261_248));
+    assert!(few < Some(10_000_000) && ways > 0, "{few:?} {ways}");
+    let (_, out, _) = preset("llama-3-8b", &["--gpus", "h100:8", "--accepts", "Data,MicroBatch,GradientAccumulation"]);
+    assert!(out.contains("does not fit"), "without sharding an 8 B model does not fit: {out}");
+    assert_eq!(preset("gpt2", &["--accepts", "Everything"]).0, Outcome::Usage);
+    assert_eq!(size(GPT, &["--method", "Lora"]).0, Outcome::Usage);
+}
+
+#[test]
+fn a_run_has_a_price_an_energy_and_a_carbon_where_the_site_says_so() {
+    let site = ["--price", "h100=2.5", "--carbon-intensity", "400", "--pue", "1.2", "--node-overhead", "1.5"];
+    let data = ["--gpus", "h100:8", "--tokens", "1e9", "--epochs", "2", "-o", "json"];
+    let value: serde_json::Value =
+        serde_json::from_str(&preset("gpt2", &[&site[..], &data[..]].concat()).1).expect("JSON");
+    let bill = &value["items"][0]["bills"][0];
+    let number = |pointer: &str| bill.pointer(pointer).and_then(serde_json::Value::as_f64).expect(pointer);
+    let close = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-9;
+    assert!(close(number("/money"), 2.5 * number("/gpu_hours")));
+    assert!(close(number("/energy/meter_kwh"), 1.8 * number("/energy/device_kwh")));
+    assert!(close(number("/energy/carbon_kg"), 0.4 * number("/energy/meter_kwh")));
+    let (_, out, _) = preset("gpt2", &[&site[..], &data[..6], &["-o", "wide"]].concat());
+    for title in ["DURATION", "GPU-HOURS", "KWH", "KGCO2E", "COST"] {
+        assert!(out.contains(title), "{title}: {out}");
+    }
+    let (outcome, _, err) = preset("gpt2", &["--gpus", "h100:8", "--price", "t4=1"]);
+    assert_eq!(outcome, Outcome::Failed);
+    assert!(err.contains("--price") && err.contains("t4"), "{err}");
+    assert_eq!(preset("gpt2", &["--pue", "0.9"]).0, Outcome::Usage);
+}
+
+#[test]
+fn checkpoints_and_the_batch_are_advised_on_where_enough_is_known() {
+    let checkpoint = LLAMA.replace("  accelerators:", "  checkpoint: {path: /c, seconds: 60}\n  accelerators:");
+    let (_, out, _) = size(&checkpoint, &["--class", "h100-sxm5-80gb", "--gpu-hours-per-failure", "50000"]);
+    insta::assert_snapshot!(out);
+    let (_, out, _) = size(&checkpoint, &["--class", "h100-sxm5-80gb"]);
+    assert!(!out.contains("checkpoints:"), "{out}");
+    let (_, out, _) = size(GPT, &["--class", "t4=4x1"]);
+    assert!(out.contains("batch: 65.5k tokens"), "samples are tokens by their length: {out}");
+}
+
+#[test]
+fn what_is_served_much_is_judged_by_training_and_serving() {
+    let (_, out, _) = preset("llama-3-8b", &["--gpus", "h100:8", "--tokens", "2e12", "--inference-tokens", "20e12"]);
+    assert!(out.contains("compute-optimality: near the optimum for 20.0T tokens served"), "{out}");
 }
 
 #[test]
@@ -161,6 +233,21 @@ fn a_question_that_cannot_be_answered_is_refused_in_a_sentence() {
     assert!(err.contains("as in h100:8"), "{err}");
     assert_eq!(size(GPT, &["--hf", "config.json"]).0, Outcome::Usage);
     assert_eq!(size(GPT, &["--global-batch", "8"]).0, Outcome::Usage);
+}
+
+#[test]
+fn every_example_can_be_read() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let mut jobs = 0;
+    for entry in std::fs::read_dir(folder).expect("the folder") {
+        let path = entry.expect("a file").path();
+        if std::fs::read_to_string(&path).expect("text").contains("kind: TrainingJob\n") {
+            let (outcome, _, err) = command(vec!["plimsoll".into(), "size".into(), "-f".into(), path.clone().into()]);
+            assert!(matches!(outcome, Outcome::Done | Outcome::DoesNotFit), "{}: {err}", path.display());
+            jobs += 1;
+        }
+    }
+    assert!(jobs >= 11, "{jobs} jobs");
 }
 
 #[test]

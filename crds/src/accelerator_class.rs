@@ -56,6 +56,11 @@ pub struct AcceleratorClassSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub watts: Option<i32>,
+    /// What one device costs an hour, in the money of whoever runs the cluster; jobs are compared by it where all classes
+    /// have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("quantity(string(self)).isGreaterThan(quantity('0'))").message("pricePerHour must be above 0; leave it out where nobody said"))]
+    pub price_per_hour: Option<Quantity>,
     /// How full its devices should be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load_line: Option<ClassLoadLine>,

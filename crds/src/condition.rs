@@ -19,6 +19,8 @@ pub mod job {
     pub const REPORTING: &str = "Reporting";
     /// Its devices are used within the band.
     pub const EFFICIENT: &str = "Efficient";
+    /// Its parameters and its data fit each other; absent where no law applies.
+    pub const COMPUTE_OPTIMAL: &str = "ComputeOptimal";
     /// It has ended well.
     pub const COMPLETE: &str = "Complete";
     /// It has ended badly.

@@ -3,7 +3,9 @@
 mod accelerators;
 mod checkpoint;
 mod evidence;
+mod method;
 mod model;
+mod optimality;
 mod parallelism;
 mod spec;
 mod status;
@@ -11,11 +13,16 @@ mod status;
 pub use accelerators::{Accelerators, ResourcesPerGpu};
 pub use checkpoint::{Checkpoint, Portable};
 pub use evidence::{Evidence, MemoryEvidence, MemoryEvidenceKind, StepEvidence};
-pub use model::{Custom, HuggingFace, Model, Transformer};
-pub use parallelism::{Declared, Parallelism, ParallelismWord, Recompute, Sharding};
+pub use method::{Algorithm, Clipping, Engine, Lora, Matrices, Method, MethodKind, Private, Reinforcement, Transfer};
+pub use model::{
+    Cell, Custom, EncoderDecoder, Experts, Head, HuggingFace, Interaction, LatentAttention, MixtureOfExperts, Model,
+    Positions, Recommender, Recurrent, Spectrogram, Stack, Table, Transformer, Variant, Window,
+};
+pub use optimality::{ComputeOptimality, Inference, OptimalityVerdict};
+pub use parallelism::{Declared, Degrees, Offload, Parallelism, ParallelismWord, Recompute, Schedule, Sharding};
 pub use spec::{
-    Batch, Data, Elasticity, FailurePolicy, GlobalBatch, Lora, Method, MethodKind, Optimizer, Precision, Rightsizing,
-    RightsizingMode, TrainingJob, TrainingJobSpec,
+    Batch, Data, Elasticity, FailurePolicy, GlobalBatch, Optimizer, Precision, Rightsizing, RightsizingMode,
+    TrainingJob, TrainingJobSpec,
 };
 pub use status::{
     Allocation, Counters, HostMemory, Lifecycle, LifecycleState, Observed, Predicted, Progress, Rejected,

@@ -6,7 +6,7 @@
 use plimsoll_crds::training_job as api;
 use plimsoll_sizing::{Batch, Layout, Recompute, Shape, Sharding, learned};
 
-use crate::allocation::{positive, recompute, shape, sharding};
+use crate::allocation::{count, degrees, further, positive, recompute, shape, sharding};
 
 /// From a job's status to sizing.
 pub fn to_sizing(evidence: &api::Evidence) -> learned::Evidence {
@@ -28,7 +28,7 @@ fn memory_to_sizing(seen: &api::MemoryEvidence) -> Option<learned::MemoryEvidenc
     let shape = shape(&seen.class, seen.pods, seen.gpus_per_pod)?;
     Some(learned::MemoryEvidence {
         class: shape.class.clone(),
-        layout: layout(&shape, seen.tensor, seen.sharding, seen.recompute)?,
+        layout: layout(&shape, seen.tensor, &seen.degrees, seen.sharding, seen.recompute)?,
         micro_batch: positive(seen.micro_batch)?,
         kind: match seen.kind {
             api::MemoryEvidenceKind::RanOut => {
@@ -50,6 +50,7 @@ fn memory_to_status(seen: &learned::MemoryEvidence) -> api::MemoryEvidence {
         pods: count(seen.shape.pods),
         gpus_per_pod: count(seen.shape.gpus_per_pod),
         tensor: count(seen.layout.tensor),
+        degrees: degrees(&seen.layout),
         sharding: api_sharding(seen.layout.sharding),
         recompute: api_recompute(seen.layout.recompute),
         micro_batch: count(seen.micro_batch),
@@ -60,7 +61,7 @@ fn memory_to_status(seen: &learned::MemoryEvidence) -> api::MemoryEvidence {
 
 fn step_to_sizing(seen: &api::StepEvidence) -> Option<learned::StepEvidence> {
     let shape = shape(&seen.class, seen.pods, seen.gpus_per_pod)?;
-    let layout = layout(&shape, seen.tensor, seen.sharding, seen.recompute)?;
+    let layout = layout(&shape, seen.tensor, &seen.degrees, seen.sharding, seen.recompute)?;
     let (micro, accumulation) = (positive(seen.micro_batch)?, positive(seen.accumulation)?);
     if seen.step_microseconds <= 0 {
         return None;
@@ -81,6 +82,7 @@ fn step_to_status(seen: &learned::StepEvidence) -> api::StepEvidence {
         pods: count(seen.shape.pods),
         gpus_per_pod: count(seen.shape.gpus_per_pod),
         tensor: count(seen.layout.tensor),
+        degrees: degrees(&seen.layout),
         sharding: api_sharding(seen.layout.sharding),
         recompute: api_recompute(seen.layout.recompute),
         micro_batch: count(seen.batch.micro),
@@ -91,20 +93,19 @@ fn step_to_status(seen: &learned::StepEvidence) -> api::StepEvidence {
     }
 }
 
-/// The degrees that the status leaves out are 1, and what is left of the devices is data-parallel.
-fn layout(shape: &Shape, tensor: i32, split: api::Sharding, again: api::Recompute) -> Option<Layout> {
+/// What the other degrees leave of the devices is data-parallel.
+fn layout(
+    shape: &Shape,
+    tensor: i32,
+    rest: &api::Degrees,
+    split: api::Sharding,
+    again: api::Recompute,
+) -> Option<Layout> {
     let tensor = positive(tensor)?;
-    let gpus = shape.pods.checked_mul(shape.gpus_per_pod).filter(|gpus| gpus.is_multiple_of(tensor))?;
-    Some(Layout {
-        tensor,
-        sharding: sharding(split),
-        recompute: recompute(again),
-        ..Layout::data_parallel(gpus / tensor)
-    })
-}
-
-fn count(count: u32) -> i32 {
-    i32::try_from(count).unwrap_or(i32::MAX)
+    let further = further(rest, 1)?;
+    let each = tensor.checked_mul(further.pipeline)?.checked_mul(further.context)?;
+    let gpus = shape.pods.checked_mul(shape.gpus_per_pod).filter(|gpus| gpus.is_multiple_of(each))?;
+    Some(Layout { data: gpus / each, tensor, sharding: sharding(split), recompute: recompute(again), ..further })
 }
 
 /// How sharding is written in the API.
@@ -142,11 +143,13 @@ mod tests {
             - {class: l4, pods: 2, gpusPerPod: 4, tensor: 2, sharding: Full, recompute: Selective, microBatch: 8, kind: RanOut}
             - {class: l4, pods: 2, gpusPerPod: 4, tensor: 2, sharding: Full, recompute: Selective, microBatch: 4, kind: RanOut, bytes: 25000000000}
             - {class: l4, pods: 1, gpusPerPod: 4, tensor: 1, sharding: None, recompute: Full, microBatch: 4, kind: Peak, bytes: 19000000000}
+            - {class: l4, pods: 4, gpusPerPod: 8, tensor: 2, pipelineParallel: 4, virtualStages: 2, expertParallel: 4, sharding: Full, recompute: Full, microBatch: 4, kind: Peak, bytes: 19000000000}
             steps:
             - {class: l4, pods: 2, gpusPerPod: 4, tensor: 2, sharding: Optimizer, recompute: None, microBatch: 4, accumulation: 3, stepMicroseconds: 812345, smActivityPermille: 734}",
         );
         let sizing = to_sizing(&evidence);
         assert_eq!(sizing.memory[0].layout.data, 4);
+        assert_eq!((sizing.memory[3].layout.data, sizing.memory[3].layout.virtual_stages()), (4, 2));
         assert_eq!(sizing.memory[1].kind, learned::MemoryKind::RanOut { bytes: Some(25_000_000_000) });
         assert_eq!(sizing.steps[0].batch, Batch { micro: 4, accumulation: 3, global: 48 });
         assert_eq!(to_status(&sizing), evidence);

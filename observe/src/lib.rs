@@ -7,6 +7,7 @@
 //! - [`nodes`] says which class each node is of, whether it is open, and what others hold of it.
 //! - [`snapshot()`] puts classes, nodes, queues, ResourceQuotas and jobs together.
 //! - [`window`] says how busy a job's devices were; [`evidence`] carries what was learned between the API and sizing.
+//! - [`optimality`] says whether a job's parameters and data fit each other.
 //! - [`quantity`] and [`requests`] count as the kube-scheduler counts.
 
 mod allocation;
@@ -16,6 +17,8 @@ pub mod host_memory;
 mod namespace_quotas;
 pub mod needs;
 pub mod nodes;
+pub mod optimality;
+mod portable;
 pub mod quantity;
 mod queues;
 pub mod requests;
@@ -24,7 +27,8 @@ mod snapshot;
 pub mod template;
 pub mod window;
 
-pub use allocation::{current, pod_name, revision_name};
+pub use allocation::{current, degrees, pod_name, revision_name};
+pub use portable::reachable;
 pub use queues::admits_priority_class;
 pub use snapshot::{Objects, Planned, class_resources, snapshot};
 pub use template::{TemplateError, TemplateView};

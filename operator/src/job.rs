@@ -230,7 +230,8 @@ impl Turn {
         let Ok(valid) = &self.validated else { return };
         let learned = self.status.evidence.clone().unwrap_or_default();
         let held = self.status.allocation.as_ref();
-        let sized = size::size(&valid.spec, (&world.classes, sizes), &learned, held, self.known.sized.take());
+        let sized =
+            size::size((&self.job.spec, &valid.spec), (&world.classes, sizes), &learned, held, self.known.sized.take());
         let exhausted = sized.menu.candidates.is_empty();
         let ran_out = matches!(&self.state.phase, Phase::Waiting { after: Some(StopCause::DeviceOutOfMemory), .. });
         self.sized = Some(sized);
@@ -245,11 +246,21 @@ impl Turn {
         let live_batch = self.job.spec.batch.live;
         Some(Planned {
             job: self.job.clone(),
-            menu: self.menu().cloned().unwrap_or_default(),
+            menu: self.reachable(),
             standing: standing::standing(&self.state, &self.status, &self.obstacle, live_batch, now)?,
             restart_seconds: validate::restart_seconds(&self.job.spec, config),
             remaining_steps: self.remaining_steps(),
         })
+    }
+
+    /// Where it can go: its menu, and while it holds devices what its checkpoint can be carried to.
+    fn reachable(&self) -> Menu {
+        let menu = self.menu().cloned().unwrap_or_default();
+        let held = self.status.allocation.as_ref().and_then(plimsoll_observe::current);
+        match (held, &self.job.spec.checkpoint) {
+            (Some(held), Some(checkpoint)) => plimsoll_observe::reachable(&menu, &held, &checkpoint.portable_across),
+            _ => menu,
+        }
     }
 
     /// Its menu, once it is sized.

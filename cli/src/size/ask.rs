@@ -9,12 +9,14 @@ use thiserror::Error;
 
 use super::classes::ClassArgument;
 use super::manifest::Job;
-use crate::args::SizeArgs;
+use crate::args::{SizeArgs, TrainingArgs, WORDS};
 
 /// Tokens of a sample where neither the command nor the model's configuration says.
 const SEQUENCE: u64 = 2048;
 /// Samples of a step unless given.
 const BATCH: u32 = 256;
+/// Rank of adapters unless given.
+const RANK: u32 = 16;
 /// Fields of a configuration that limit the sample.
 const LONGEST: [&str; 4] = ["max_position_embeddings", "n_positions", "max_seq_len", "n_ctx"];
 
@@ -29,9 +31,9 @@ pub(crate) enum AskError {
     },
     #[error("failed to read {}: it is no JSON object", path.display())]
     NoObject { path: PathBuf },
-    #[error("failed to ask about {}", path.display())]
+    #[error("failed to ask about {name}")]
     Spec {
-        path: PathBuf,
+        name: String,
         #[source]
         source: serde_json::Error,
     },
@@ -74,31 +76,61 @@ impl Gpus {
 }
 
 /// The job that a Hugging Face configuration stands for.
-pub(super) fn job(path: &Path, args: &SizeArgs) -> Result<Job, AskError> {
+pub(super) fn about_config(path: &Path, args: &SizeArgs) -> Result<Job, AskError> {
     let config = std::fs::read_to_string(path).map_err(|source| AskError::Read { path: path.to_owned(), source })?;
     let parsed: Value = serde_json::from_str(&config).unwrap_or_default();
     if !parsed.is_object() {
         return Err(AskError::NoObject { path: path.to_owned() });
     }
     let longest = LONGEST.iter().find_map(|field| parsed.get(field).and_then(Value::as_u64));
-    let sequence = args.sequence_length.map_or_else(|| longest.unwrap_or(SEQUENCE).clamp(1, SEQUENCE), u64::from);
-    let most = args.gpus.iter().map(|gpus| gpus.count).max();
+    let named = parsed.get("_name_or_path").and_then(Value::as_str).filter(|name| !name.is_empty());
+    let name = named.or_else(|| parsed.get("model_type").and_then(Value::as_str)).unwrap_or("model");
+    job(name, json!({"huggingFace": {"config": config}}), longest, args)
+}
+
+/// The job that a well-known model stands for.
+pub(super) fn about_preset(name: &str, args: &SizeArgs) -> Result<Job, AskError> {
+    job(name, json!({"preset": name}), None, args)
+}
+
+fn job(name: &str, model: Value, longest: Option<u64>, args: &SizeArgs) -> Result<Job, AskError> {
+    let training = &args.training;
+    let sequence = training.sequence_length.map_or_else(|| longest.unwrap_or(SEQUENCE).clamp(1, SEQUENCE), u64::from);
+    let (field, count) = match (training.tokens, training.samples) {
+        (Some(tokens), _) => ("tokens", tokens),
+        (None, samples) => ("samples", samples.unwrap_or(1.0)),
+    };
     let spec = json!({
-        "model": {"huggingFace": {"config": config}},
-        "precision": args.precision.as_deref().unwrap_or("Bf16Mixed"),
-        "data": {"samples": 1, "sequenceLength": sequence},
-        "batch": {"global": {"preferred": args.global_batch.unwrap_or(BATCH)}},
-        "accelerators": {"max": most},
-        "parallelism": {"accepts": [
-            "MicroBatch", "GradientAccumulation", "Data", "Sharding", "Tensor", "Recompute",
-        ]},
+        "model": model,
+        "precision": training.precision.as_deref().unwrap_or("Bf16Mixed"),
+        "optimizer": training.optimizer.as_deref().unwrap_or("AdamW"),
+        "method": method(training),
+        "data": {field: whole(count), "sequenceLength": sequence, "epochs": training.epochs.unwrap_or(1)},
+        "batch": {"global": {"preferred": training.global_batch.unwrap_or(BATCH)}},
+        "accelerators": {"max": args.gpus.iter().map(|gpus| gpus.count).max()},
+        "parallelism": {"accepts": training.accepts.clone().unwrap_or_else(|| WORDS.map(str::to_owned).to_vec())},
+        "inference": training.inference_tokens.map(|tokens| json!({"tokens": whole(tokens)})),
         "template": {},
     });
     let spec: TrainingJobSpec =
-        serde_json::from_value(spec).map_err(|source| AskError::Spec { path: path.to_owned(), source })?;
-    let named = parsed.get("_name_or_path").and_then(Value::as_str).filter(|name| !name.is_empty());
-    let name = named.or_else(|| parsed.get("model_type").and_then(Value::as_str)).unwrap_or("model");
+        serde_json::from_value(spec).map_err(|source| AskError::Spec { name: name.to_owned(), source })?;
     Ok(Job { name: name.to_owned(), spec })
+}
+
+fn method(training: &TrainingArgs) -> Value {
+    let kind = training.method.as_deref().unwrap_or("Pretrain");
+    let rank = training.lora_rank.or(matches!(kind, "Lora" | "Qlora").then_some(RANK));
+    let units = (kind == "Transfer").then(|| training.trained_units.unwrap_or(1));
+    json!({
+        "type": kind,
+        "lora": rank.map(|rank| json!({"rank": rank})),
+        "transfer": units.map(|units| json!({"trainedUnits": units})),
+    })
+}
+
+/// A count that was written as any number; at least 1.
+fn whole(count: f64) -> i64 {
+    (count.round() as i64).max(1)
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ fn class(job: &JobSpec, argument: ClassArgument) -> Result<ClassSpec, SizeError>
 
 /// A product by the name of its class, its node label, or the beginning of its name. Of several, the one with NVLink: who
 /// says h100 means the common one.
-fn product(name: &str) -> Result<&'static Product, SizeError> {
+pub(super) fn product(name: &str) -> Result<&'static Product, SizeError> {
     let begins = |product: &&Product| product.class.split_once('-').is_some_and(|(first, _)| first == name);
     let mut begin = PRODUCTS.iter().filter(begins);
     let common = begin.clone().find(|product| product.class.contains("-sxm")).or_else(|| begin.next());

@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, Table, presets};
-use plimsoll_sizing::economy::{Load, PowerModel};
-use plimsoll_sizing::{Candidate, ClassSpec, Fit, JobSpec, Layout, Prediction, Recompute, Rejection, Sharding};
+use plimsoll_sizing::economy::Bill;
+use plimsoll_sizing::{Candidate, ClassSpec, Fit, JobSpec, Layout, Rejection, Sharding};
 
 use super::Sized;
+use super::cost::{duration, watts};
 
 const GIB: f64 = 1_073_741_824.0;
 
@@ -32,8 +33,8 @@ pub(super) fn render(sized: &Sized, wide: bool) -> String {
         let _ = writeln!(text, "{}", rejected(rejection));
     }
     match &sized.optimality {
-        Some(Ok(verdict)) => {
-            let _ = writeln!(text, "compute-optimality: {verdict}");
+        Some(Ok(optimality)) => {
+            let _ = writeln!(text, "compute-optimality: {}", optimality.sentence());
         }
         // The sentence names what it is about itself.
         Some(Err(not_applicable)) => {
@@ -41,8 +42,11 @@ pub(super) fn render(sized: &Sized, wide: bool) -> String {
         }
         None => {}
     }
+    for note in &sized.notes {
+        let _ = writeln!(text, "{note}");
+    }
     if let Some(estimate) = &sized.explained {
-        let mut table = plain(&["QUANTITY", "VALUE", "HOW"]);
+        let mut table = plain(&["QUANTITY", "VALUE", "HOW"].map(str::to_owned));
         for row in &estimate.derivations {
             table.add_row([row.quantity, &row.value, &row.how]);
         }
@@ -61,36 +65,44 @@ fn heading(sized: &Sized) -> String {
     format!("{name}: {scaled} parameters, global batch {}, {:?}", job.global_batch, job.precision)
 }
 
+/// A column that is there only where some candidate has something to say in it.
+struct Optional {
+    title: &'static str,
+    /// Whether its cells are numbers.
+    right: bool,
+    cell: fn(&Layout) -> String,
+    /// What it says of a plain layout.
+    plain: &'static str,
+}
+
+const OPTIONAL: [Optional; 4] = [
+    Optional { title: "CP", right: true, cell: |layout| layout.context.to_string(), plain: "1" },
+    Optional { title: "EP", right: true, cell: |layout| layout.expert.to_string(), plain: "1" },
+    Optional { title: "RECOMPUTE", right: false, cell: |layout| format!("{:?}", layout.recompute), plain: "None" },
+    Optional { title: "OFFLOAD", right: false, cell: |layout| format!("{:?}", layout.offload), plain: "None" },
+];
+
 fn candidates(sized: &Sized, wide: bool) -> String {
-    let menu = &sized.menu;
-    let recomputes = menu.candidates.iter().any(|candidate| candidate.layout.recompute != Recompute::None);
-    let mut header = HEADER.to_vec();
-    if recomputes {
-        header.push("RECOMPUTE");
-    }
-    let speed = rate_unit(&sized.job).to_uppercase();
-    if wide {
-        header.extend([speed.as_str(), "J/SAMPLE"]);
-        if sized.epoch_samples.is_some() {
-            header.extend(["GPU-H/EPOCH", "KWH/EPOCH"]);
-        }
-    }
+    let all = &sized.menu.candidates;
+    let used = |column: &&Optional| all.iter().any(|candidate| (column.cell)(&candidate.layout) != column.plain);
+    let optional: Vec<_> = OPTIONAL.iter().filter(used).collect();
+    let mut header: Vec<String> = HEADER.map(str::to_owned).to_vec();
+    let mut right: Vec<bool> = (0..HEADER.len()).map(|column| RIGHT.contains(&column)).collect();
+    header.extend(optional.iter().map(|column| column.title.to_owned()));
+    right.extend(optional.iter().map(|column| column.right));
+    let costs = if wide { costs(sized) } else { Vec::new() };
+    header.extend(costs.iter().map(|(title, _)| title.clone()));
+    right.extend(costs.iter().map(|_| true));
     let mut table = plain(&header);
-    let added = HEADER.len() + usize::from(recomputes)..header.len();
-    for column in RIGHT.into_iter().chain(added) {
+    for (column, _) in right.iter().enumerate().filter(|(_, right)| **right) {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    for candidate in &menu.candidates {
-        let class = sized.classes.iter().find(|class| class.name == candidate.shape.class);
-        let mut cells = cells(candidate, class);
-        if recomputes {
-            cells.push(format!("{:?}", candidate.layout.recompute));
-        }
-        if wide {
-            cells.extend(costs(sized, candidate, class));
-        }
+    for (row, candidate) in all.iter().enumerate() {
+        let mut cells = cells(candidate, sized.class(candidate));
+        cells.extend(optional.iter().map(|column| (column.cell)(&candidate.layout)));
+        cells.extend(costs.iter().map(|(_, column)| column.get(row).cloned().unwrap_or_default()));
         table.add_row(cells);
     }
     table.trim_fmt()
@@ -115,20 +127,31 @@ fn cells(candidate: &Candidate, class: Option<&ClassSpec>) -> Vec<String> {
     ]
 }
 
-/// Speed, and what a sample and an epoch cost. The devices draw what their activity lets them, the nodes around them come
-/// on top and are the site's to say.
-fn costs(sized: &Sized, candidate: &Candidate, class: Option<&ClassSpec>) -> Vec<String> {
-    let Prediction { step_seconds, sm_activity, mfu, .. } = candidate.predicted;
-    let load = Load { sm_activity, mfu, bandwidth_share: 0.0 };
-    let gpus = f64::from(candidate.shape.gpus());
-    let watts = class.map_or(0.0, |class| PowerModel::of_cap(class.watts).watts(&load)) * gpus;
-    let seconds_of_a_sample = step_seconds / f64::from(sized.job.global_batch);
-    let mut cells = vec![scaled(sized.rate(step_seconds)), scaled(watts * seconds_of_a_sample)];
-    if let Some(samples) = sized.epoch_samples {
-        let hours = seconds_of_a_sample * samples / 3600.0;
-        cells.extend([scaled(gpus * hours), scaled(watts * hours / 1e3)]);
+/// Columns of speed, and of what the whole run takes where it is known how much data there is: title and cells.
+fn costs(sized: &Sized) -> Vec<(String, Vec<String>)> {
+    let all = &sized.menu.candidates;
+    let speed = all.iter().map(|one| scaled(sized.rate(one.predicted.step_seconds))).collect();
+    let joules = |candidate: &Candidate| {
+        let watts = sized.class(candidate).map_or(0.0, |class| watts(candidate, class));
+        let seconds_of_a_sample = candidate.predicted.step_seconds / f64::from(sized.job.global_batch);
+        scaled(watts * f64::from(candidate.shape.gpus()) * seconds_of_a_sample)
+    };
+    let mut columns =
+        vec![(rate_unit(&sized.job).to_uppercase(), speed), ("J/SAMPLE".to_owned(), all.iter().map(joules).collect())];
+    let Some(bills) = &sized.bills else { return columns };
+    let mut of_bills = |title: &str, cell: &dyn Fn(&Bill) -> String| {
+        columns.push((title.to_owned(), bills.iter().map(cell).collect()));
+    };
+    of_bills("DURATION", &|bill| duration(bill.seconds));
+    of_bills("GPU-HOURS", &|bill| scaled(bill.gpu_hours));
+    of_bills("KWH", &|bill| scaled(bill.energy.meter_kwh));
+    if sized.counts_carbon {
+        of_bills("KGCO2E", &|bill| scaled(bill.energy.carbon_kg));
     }
-    cells
+    if bills.iter().any(|bill| bill.money.is_some()) {
+        of_bills("COST", &|bill| bill.money.map_or_else(|| "-".to_owned(), scaled));
+    }
+    columns
 }
 
 /// A number with three digits that count, more where it is large.
@@ -165,7 +188,7 @@ fn rejected(rejection: &Rejection) -> String {
     format!("does not fit: {size}: {reason:?}: {message}")
 }
 
-fn plain(header: &[&str]) -> Table {
+fn plain(header: &[String]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(header.to_vec());
@@ -173,4 +196,25 @@ fn plain(header: &[&str]) -> Table {
         column.set_padding((0, 2));
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_that_come_and_go_are_silent_about_a_plain_layout_and_speak_of_any_other() {
+        let plain = Layout::data_parallel(8);
+        let other = Layout {
+            context: 2,
+            expert: 4,
+            recompute: plimsoll_sizing::Recompute::Full,
+            offload: plimsoll_sizing::Offload::All,
+            ..plain
+        };
+        for column in &OPTIONAL {
+            assert_eq!((column.cell)(&plain), column.plain, "{}", column.title);
+            assert_ne!((column.cell)(&other), column.plain, "{}", column.title);
+        }
+    }
 }

@@ -20,6 +20,16 @@ pub const EP: &str = "PLIMSOLL_EP";
 pub const SHARDING: &str = "PLIMSOLL_SHARDING";
 /// What is computed again in the backward pass: None, Selective or Full.
 pub const RECOMPUTE: &str = "PLIMSOLL_RECOMPUTE";
+/// Whether tensor-parallel ranks share out the sequence between their products too: true or false.
+pub const SEQUENCE_PARALLEL: &str = "PLIMSOLL_SEQUENCE_PARALLEL";
+/// The order of a pipeline's work: OneForwardOneBackward, GPipe or ZeroBubble.
+pub const PIPELINE_SCHEDULE: &str = "PLIMSOLL_PIPELINE_SCHEDULE";
+/// Pieces of the model on each pipeline stage.
+pub const VIRTUAL_STAGES: &str = "PLIMSOLL_VIRTUAL_STAGES";
+/// Data-parallel ranks that share states out among themselves; 1 where nothing is shared out.
+pub const SHARD_GROUP: &str = "PLIMSOLL_SHARD_GROUP";
+/// What waits in host memory: None, Optimizer or All.
+pub const OFFLOAD: &str = "PLIMSOLL_OFFLOAD";
 /// The revision of the allocation, from 1.
 pub const REVISION: &str = "PLIMSOLL_REVISION";
 /// Where this revision writes its checkpoints.

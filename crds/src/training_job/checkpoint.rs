@@ -26,7 +26,7 @@ pub struct Checkpoint {
     /// The reply to a progress report can ask for a checkpoint.
     #[serde(default)]
     pub on_request: bool,
-    /// What may change between writing and reading one.
+    /// What may change between writing and reading one: a running job is moved along these degrees alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "set"))]
     pub portable_across: Vec<Portable>,
@@ -47,4 +47,10 @@ pub enum Portable {
     Data,
     /// The count of tensor-parallel ranks.
     Tensor,
+    /// The count of pipeline stages.
+    Pipeline,
+    /// The count of context-parallel ranks.
+    Context,
+    /// The count of expert-parallel ranks.
+    Expert,
 }

@@ -33,6 +33,9 @@ pub struct MemoryEvidence {
     pub gpus_per_pod: i32,
     /// Tensor-parallel ranks.
     pub tensor: i32,
+    /// The other degrees and options of the layout.
+    #[serde(flatten)]
+    pub degrees: super::Degrees,
     /// What the data-parallel ranks shared out.
     pub sharding: super::Sharding,
     /// What was computed again in the backward pass.
@@ -69,6 +72,9 @@ pub struct StepEvidence {
     pub gpus_per_pod: i32,
     /// Tensor-parallel ranks.
     pub tensor: i32,
+    /// The other degrees and options of the layout.
+    #[serde(flatten)]
+    pub degrees: super::Degrees,
     /// What the data-parallel ranks shared out.
     pub sharding: super::Sharding,
     /// What was computed again in the backward pass.

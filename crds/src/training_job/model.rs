@@ -1,24 +1,64 @@
 //! What is trained: the shape of a model, in one of several ways.
 
+mod recommender;
+mod recurrent;
+mod transformer;
+
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-/// The model, given in exactly one way.
+pub use recommender::{Interaction, Recommender, Table};
+pub use recurrent::{Cell, Recurrent};
+pub use transformer::{
+    EncoderDecoder, Experts, Head, LatentAttention, MixtureOfExperts, Positions, Spectrogram, Stack, Transformer,
+    Window,
+};
+
+/// The model, given in exactly one way. Convolutional networks, vision transformers and diffusion models are given by
+/// preset or by huggingFace: their layers nest, and a schema of Kubernetes cannot.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new(
-    "[has(self.huggingFace), has(self.transformer), has(self.custom)].filter(x, x).size() == 1"
-).message("model must have exactly one of huggingFace, transformer or custom"))]
+    "[has(self.preset), has(self.huggingFace), has(self.transformer), has(self.mixtureOfExperts), has(self.encoderDecoder), has(self.recurrent), has(self.recommender), has(self.custom)].filter(x, x).size() == 1"
+).message("model must have exactly one of preset, huggingFace, transformer, mixtureOfExperts, encoderDecoder, recurrent, recommender or custom"))]
 pub struct Model {
+    /// A well-known model by its name, such as llama-3-8b, resnet50 or dit-xl-2; a name that is not known is answered with
+    /// the nearest ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub preset: Option<String>,
     /// A Hugging Face config.json.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hugging_face: Option<HuggingFace>,
-    /// A decoder transformer by its dimensions.
+    /// A transformer of one stack by its dimensions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transformer: Option<Transformer>,
+    /// A transformer with routed experts by its dimensions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mixture_of_experts: Option<MixtureOfExperts>,
+    /// A transformer of two stacks by its dimensions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoder_decoder: Option<EncoderDecoder>,
+    /// A recurrent network by its dimensions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recurrent: Option<Recurrent>,
+    /// Embedding tables and dense layers, or dense layers alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recommender: Option<Recommender>,
     /// Any other model by its parameters, arithmetic and activations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub custom: Option<Custom>,
+}
+
+/// A model that could be trained instead.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Variant {
+    /// What its user calls it.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// Its shape.
+    pub model: Model,
 }
 
 /// A Hugging Face model.
@@ -29,51 +69,6 @@ pub struct HuggingFace {
     #[schemars(length(min = 2, max = 65536))]
     #[x_kube(validation = Rule::new("self.startsWith('{')").message("model.huggingFace.config must be the text of a config.json, a JSON object"))]
     pub config: String,
-}
-
-/// A decoder transformer.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.kvHeads) || self.heads % self.kvHeads == 0").message("model.transformer.heads must be a multiple of kvHeads"))]
-#[x_kube(validation = Rule::new("has(self.headDim) || self.hidden % self.heads == 0").message("model.transformer.hidden must be a multiple of heads, or headDim given"))]
-pub struct Transformer {
-    /// Layers.
-    #[schemars(range(min = 1, max = 1024))]
-    pub layers: i32,
-    /// Width of the residual stream.
-    #[schemars(range(min = 1, max = 262_144))]
-    pub hidden: i32,
-    /// Query heads.
-    #[schemars(range(min = 1, max = 4096))]
-    pub heads: i32,
-    /// Key and value heads; as many as heads unless given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 4096))]
-    pub kv_heads: Option<i32>,
-    /// Width of a head; hidden divided by heads unless given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 4096))]
-    pub head_dim: Option<i32>,
-    /// Width inside the MLP; 4 times hidden unless given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1_048_576))]
-    pub feed_forward: Option<i32>,
-    /// The MLP has a gate (SwiGLU, GeGLU): three matrices instead of two.
-    #[serde(default)]
-    pub gated_mlp: bool,
-    /// Entries of the vocabulary.
-    #[schemars(range(min = 1, max = 4_194_304))]
-    pub vocabulary: i32,
-    /// The output layer shares the input embedding.
-    #[serde(default)]
-    pub tied_embeddings: bool,
-    /// Positions with a learned embedding; absent for rotary or none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1_048_576))]
-    pub learned_positions: Option<i32>,
-    /// Linear layers have biases.
-    #[serde(default)]
-    pub biases: bool,
 }
 
 /// Any other model.

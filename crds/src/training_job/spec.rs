@@ -4,7 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Accelerators, Checkpoint, Model, Parallelism, TrainingJobStatus};
+use super::{Accelerators, Checkpoint, Inference, Method, Model, Parallelism, TrainingJobStatus, Variant};
 
 /// What to train, within which limits, and the pod that trains it.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -36,10 +36,12 @@ use super::{Accelerators, Checkpoint, Model, Parallelism, TrainingJobStatus};
     validation = Rule::new("!has(self.elasticity) || self.elasticity != 'Fixed' || !has(self.rightsizing) || self.rightsizing.mode != 'Auto' || !has(self.accelerators.requested) || !has(self.accelerators.min) || self.accelerators.min == self.accelerators.requested").message("elasticity Fixed with accelerators.min below requested and rightsizing.mode Auto: a fixed count cannot be corrected; use Moldable or Elastic"),
     validation = Rule::new("!has(self.elasticity) || self.elasticity != 'Elastic' || has(self.checkpoint)").message("elasticity Elastic needs checkpoint: without one nothing is left after a resize"),
     validation = Rule::new("!has(self.elasticity) || self.elasticity != 'Elastic' || !has(self.checkpoint) || (has(self.checkpoint.portableAcross) && self.checkpoint.portableAcross.size() > 0)").message("elasticity Elastic needs checkpoint.portableAcross: a checkpoint that only its own layout can read does not survive a resize"),
-    validation = Rule::new("!(has(self.model.transformer) || has(self.model.huggingFace)) || has(self.data.sequenceLength)").message("data.sequenceLength is required for a transformer: memory and arithmetic depend on it"),
-    validation = Rule::new("!has(self.method) || self.method.type != 'Lora' || has(self.method.lora)").message("method.lora is required when method.type is Lora"),
-    validation = Rule::new("!has(self.method) || self.method.type == 'Lora' || !has(self.method.lora)").message("method.lora is given but method.type is not Lora"),
-    validation = Rule::new("!has(self.parallelism) || !has(self.parallelism.declared) || !has(self.parallelism.declared.microBatch) || self.batch.global.preferred % self.parallelism.declared.microBatch == 0").message("batch.global.preferred must be a multiple of parallelism.declared.microBatch")
+    validation = Rule::new(r#"has(self.data.sequenceLength) || !(has(self.model.transformer) || has(self.model.mixtureOfExperts) || has(self.model.encoderDecoder) || has(self.model.recurrent) || (has(self.model.huggingFace) && !self.model.huggingFace.config.matches(r'"model_type"\s*:\s*"(vit|resnet|convnext)"')))"#).message("data.sequenceLength is required for a transformer or a recurrent network: memory and arithmetic depend on it"),
+    validation = Rule::new("!has(self.method) || !has(self.method.reinforcement) || !has(self.data.sequenceLength) || self.method.reinforcement.promptTokens < self.data.sequenceLength").message("method.reinforcement.promptTokens must be below data.sequenceLength: what is left of it is the answer"),
+    validation = Rule::new("!has(self.parallelism) || !has(self.parallelism.declared) || !has(self.parallelism.declared.microBatch) || self.batch.global.preferred % self.parallelism.declared.microBatch == 0").message("batch.global.preferred must be a multiple of parallelism.declared.microBatch"),
+    validation = Rule::new("!has(self.parallelism) || !has(self.parallelism.declared) || !has(self.accelerators.requested) || self.accelerators.requested % ((has(self.parallelism.declared.tensor) ? self.parallelism.declared.tensor : 1) * (has(self.parallelism.declared.pipeline) ? self.parallelism.declared.pipeline : 1) * (has(self.parallelism.declared.context) ? self.parallelism.declared.context : 1)) == 0").message("accelerators.requested must be a multiple of parallelism.declared tensor x pipeline x context, the accelerators that one copy of the model is spread over"),
+    validation = Rule::new("!has(self.parallelism) || !has(self.parallelism.declared) || (has(self.accelerators.max) ? self.accelerators.max : has(self.accelerators.requested) ? self.accelerators.requested : 8) >= (has(self.parallelism.declared.tensor) ? self.parallelism.declared.tensor : 1) * (has(self.parallelism.declared.pipeline) ? self.parallelism.declared.pipeline : 1) * (has(self.parallelism.declared.context) ? self.parallelism.declared.context : 1)").message("accelerators.max (8 unless given) must not be below parallelism.declared tensor x pipeline x context, the accelerators that one copy of the model is spread over"),
+    validation = Rule::new("!has(self.parallelism) || !has(self.parallelism.declared) || !has(self.parallelism.declared.tensor) || !has(self.accelerators.perPod) || self.accelerators.perPod % self.parallelism.declared.tensor == 0").message("accelerators.perPod must be a multiple of parallelism.declared.tensor: tensor-parallel ranks stay in one pod")
 )]
 pub struct TrainingJobSpec {
     /// The queue that the job waits in.
@@ -58,6 +60,11 @@ pub struct TrainingJobSpec {
     pub rightsizing: Option<Rightsizing>,
     /// What is trained.
     pub model: Model,
+    /// Models that could be trained instead. The status says which of them fits the data and the FLOPs best; Plimsoll trains
+    /// the one in model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub variants: Vec<Variant>,
     /// Arithmetic that training uses.
     #[serde(default)]
     pub precision: Precision,
@@ -83,6 +90,9 @@ pub struct TrainingJobSpec {
     /// When the count of accelerators may change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elasticity: Option<Elasticity>,
+    /// How the model is to be used once it is trained, which bears on the verdict of compute-optimality.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inference: Option<Inference>,
     /// What happens after failures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_policy: Option<FailurePolicy>,
@@ -157,6 +167,8 @@ pub enum Precision {
     Bf16Mixed,
     /// bfloat16 throughout.
     Bf16,
+    /// 8-bit floating point products, bfloat16 between them, 32-bit master weights.
+    Fp8Mixed,
 }
 
 /// Optimizer.
@@ -175,39 +187,12 @@ pub enum Optimizer {
     SgdMomentum,
     /// Lion.
     Lion,
-}
-
-/// How the model is trained.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Method {
-    /// Which method.
-    #[serde(default, rename = "type")]
-    pub type_: MethodKind,
-    /// Low-rank adapters, for method Lora.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lora: Option<Lora>,
-}
-
-/// A method of training.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum MethodKind {
-    /// From random weights.
-    #[default]
-    Pretrain,
-    /// All weights, from a trained model.
-    Finetune,
-    /// Low-rank adapters beside frozen weights.
-    Lora,
-}
-
-/// Low-rank adapters.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Lora {
-    /// Rank of the adapters.
-    #[schemars(range(min = 1, max = 4096))]
-    pub rank: i32,
+    /// Adagrad.
+    Adagrad,
+    /// Muon for the matrices of the body, AdamW for all else.
+    Muon,
+    /// Shampoo, with Kronecker factors for every matrix.
+    Shampoo,
 }
 
 /// How much data a job is trained on.

@@ -5,7 +5,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Evidence, Recompute, Sharding};
+use super::{ComputeOptimality, Degrees, Evidence, Recompute, Sharding};
 
 /// Where a job stands, what it holds, what was predicted and what was seen.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -14,7 +14,8 @@ pub struct TrainingJobStatus {
     /// Generation of the specification that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Conditions: Valid, Sized, Admitted, Suspended, Running, Reporting, Efficient, Complete, Failed.
+    /// Conditions: Valid, Sized, Admitted, Suspended, Running, Reporting, Efficient, ComputeOptimal, Complete,
+    /// Failed.
     #[serde(default)]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -37,9 +38,15 @@ pub struct TrainingJobStatus {
     /// What was seen of the revision in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed: Option<Observed>,
+    /// Whether parameters and data fit each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compute_optimality: Option<ComputeOptimality>,
     /// How far training is, as the program reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
+    /// When training ends at the pace that was seen, or predicted until there is one; present while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta: Option<Time>,
     /// Alternatives that were looked at and left out.
     #[serde(default)]
     #[schemars(length(max = 16))]
@@ -111,6 +118,9 @@ pub struct Allocation {
     pub data_parallel: i32,
     /// Tensor-parallel ranks.
     pub tensor_parallel: i32,
+    /// The other degrees and options of its layout.
+    #[serde(flatten)]
+    pub degrees: Degrees,
     /// What the data-parallel ranks share out.
     pub sharding: Sharding,
     /// What is computed again in the backward pass.

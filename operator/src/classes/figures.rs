@@ -66,6 +66,8 @@ fn spec(product: &Product, label: &str) -> AcceleratorClassSpec {
         link_bytes_per_second: giga(product.link),
         network_bytes_per_second: giga(product.network),
         watts: Some(product.watts.round() as i32),
+        // What a device costs is for whoever pays for it to say.
+        price_per_hour: None,
         load_line: None,
         signal: Some(signal(product)),
     }

@@ -253,6 +253,7 @@ pub(super) fn allocation(
         nodes,
         data_parallel: integer(layout.data),
         tensor_parallel: integer(layout.tensor),
+        degrees: plimsoll_observe::degrees(layout),
         sharding: api_sharding(layout.sharding),
         recompute: api_recompute(layout.recompute),
         micro_batch: integer(batch.micro),

@@ -2,8 +2,9 @@ mod transient;
 
 use std::sync::Arc;
 
+use plimsoll_crds::TrainingJob;
 use plimsoll_crds::condition;
-use plimsoll_crds::training_job::MemoryEvidenceKind;
+use plimsoll_crds::training_job::{MemoryEvidenceKind, OptimalityVerdict};
 use plimsoll_lifecycle::{Phase, StopCause};
 use plimsoll_menu::Candidate;
 use plimsoll_scheduling::{Action, Cause, Decision, MoveRules, Reason};
@@ -49,6 +50,51 @@ fn a_new_job_is_sized_committed_and_created_in_one_turn() {
     assert!(condition::is_true(&turn.status.conditions, condition::job::ADMITTED));
     let told: Vec<&str> = turn.notes.iter().map(|note| note.reason.as_str()).collect();
     assert_eq!(told, ["Sized", "Admitted"]);
+}
+
+#[test]
+fn whether_parameters_and_data_fit_each_other_is_said_with_the_numbers_behind_it() {
+    let world = world(vec![]);
+    let mut turn = think(&world, &job(None), Known::default());
+    finish(&world, &mut turn);
+    let told = turn.status.compute_optimality.clone().unwrap();
+    assert_eq!(told.verdict, OptimalityVerdict::DataStarved);
+    assert!(told.ratio_permille.is_some_and(|ratio| ratio < 500) && told.optimal_tokens.is_some());
+    let condition = turn.status.conditions.iter().find(|c| c.type_ == condition::job::COMPUTE_OPTIMAL).unwrap();
+    assert_eq!((condition.status.as_str(), condition.reason.as_str()), ("False", "DataStarved"));
+    assert!(condition.message.starts_with("data-starved: 0."), "{}", condition.message);
+
+    let mut adapters = TrainingJob::clone(&job(Some(serde_json::to_value(&turn.status).unwrap())));
+    adapters.spec.method = serde_json::from_value(json!({"type": "Lora", "lora": {"rank": 8}})).unwrap();
+    let mut turn = think(&world, &Arc::new(adapters), Known { sized: turn.sized, ..Known::default() });
+    finish(&world, &mut turn);
+    let told = turn.status.compute_optimality.clone().unwrap();
+    assert_eq!((told.verdict, told.law), (OptimalityVerdict::NotApplicable, None));
+    assert!(told.reason.is_some_and(|reason| reason.contains("fine-tuning")));
+    assert_eq!(reason(&turn, condition::job::COMPUTE_OPTIMAL), None);
+}
+
+#[test]
+fn a_running_job_says_when_it_ends_and_says_so_again_only_when_that_moves() {
+    let world = world(vec![pod(0, runs()), pod(1, runs())]);
+    let mut status = holding("Running");
+    status["progress"] = json!({"step": 100, "totalSteps": 1100});
+    status["predicted"] =
+        json!({"deviceMemoryBytes": 1, "stepMilliseconds": 2000, "smActivityPercent": 90, "mfuPermille": 400});
+    let told = |status: &serde_json::Value| {
+        let mut turn = think(&world, &job(Some(status.clone())), Known::default());
+        finish(&world, &mut turn);
+        turn.status.eta.map(|at| at.0.duration_since(now()).as_secs())
+    };
+    assert_eq!(told(&status), Some(2000), "1000 steps of 2 s");
+    status["observed"] = json!({"stepMilliseconds": 3000});
+    assert_eq!(told(&status), Some(3000), "what was seen comes before what was predicted");
+    let at = |seconds: i64| json!(now() + jiff::SignedDuration::from_secs(seconds));
+    status["eta"] = at(3100);
+    assert_eq!(told(&status), Some(3100), "near enough");
+    status["eta"] = at(3200);
+    assert_eq!(told(&status), Some(3000));
+    assert_eq!(told(&holding("Stopping")), None);
 }
 
 #[test]

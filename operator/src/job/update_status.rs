@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use plimsoll_crds::condition::{self, job as kind};
-use plimsoll_crds::training_job::{Rejected, TrainingJobStatus, Waiting};
+use plimsoll_crds::training_job::{OptimalityVerdict, Rejected, TrainingJobStatus, Waiting};
 use plimsoll_lifecycle::{Phase, StopCause};
 use plimsoll_menu::Menu;
 use plimsoll_scheduling::{Reason, WaitNumbers};
@@ -11,6 +11,7 @@ use plimsoll_sizing::ClassSpec;
 
 use super::gang::HoldUp;
 use super::memory::{cause_word, integer, remember, shorten};
+use super::size::Optimality;
 use super::{Turn, standing};
 use crate::notes::Note;
 
@@ -28,8 +29,12 @@ pub fn finish(turn: &mut Turn, classes: &[ClassSpec], silent_after: SignedDurati
     if let Some(menu) = turn.menu() {
         turn.status.rejected = rejected(menu);
     }
+    if let Some(sized) = &turn.sized {
+        turn.status.compute_optimality = Some(sized.optimality.status.clone());
+    }
     turn.status.waiting = waiting(turn, now);
     turn.status.summary = Some(summary(turn));
+    turn.status.eta = eta(turn, now);
     conditions(turn, classes, silent_after, now);
     tell_what_is_new(turn);
 }
@@ -137,6 +142,20 @@ fn waiting(turn: &Turn, now: Timestamp) -> Option<Waiting> {
     })
 }
 
+/// When training ends, while it runs: the steps that are left, every epoch among them, at the pace that was seen, else at
+/// the one that was predicted. What was said before stays while the new time differs by less than a twentieth of what is
+/// left.
+fn eta(turn: &Turn, now: Timestamp) -> Option<Time> {
+    let Phase::Running { .. } = turn.state.phase else { return None };
+    let seen = turn.status.observed.as_ref().and_then(|observed| observed.step_milliseconds);
+    let milliseconds = seen.or(turn.status.predicted.as_ref().map(|predicted| predicted.step_milliseconds))?;
+    let steps = i64::try_from(turn.remaining_steps()?).ok()?;
+    let left = SignedDuration::from_millis(steps.checked_mul(milliseconds)?);
+    let end = now.checked_add(left).ok()?.round(jiff::Unit::Second).ok()?;
+    let before = turn.job.status.as_ref().and_then(|status| status.eta.clone());
+    before.filter(|said| said.0.duration_since(end).abs() <= left / 20).or(Some(Time(end)))
+}
+
 /// The State column.
 fn summary(turn: &Turn) -> String {
     match &turn.state.phase {
@@ -167,6 +186,15 @@ fn conditions(turn: &mut Turn, classes: &[ClassSpec], silent_after: SignedDurati
         let message =
             if fits { String::new() } else { menu.rejected.first().map(|r| r.message.clone()).unwrap_or_default() };
         facts.push((kind::SIZED, fits, reason.into(), message));
+    }
+    match turn.sized.as_ref().map(|sized| sized.optimality.as_ref()) {
+        Some(Optimality { status, sentence: Some(sentence), .. }) => {
+            let optimal = status.verdict == OptimalityVerdict::Optimal;
+            facts.push((kind::COMPUTE_OPTIMAL, optimal, format!("{:?}", status.verdict), sentence.clone()));
+        }
+        // It was another model or method once.
+        Some(_) => turn.status.conditions.retain(|condition| condition.type_ != kind::COMPUTE_OPTIMAL),
+        None => {}
     }
     let waits = turn.status.waiting.as_ref().map_or("Ended", |waiting| waiting.reason.as_str()).to_owned();
     let why = turn.status.waiting.as_ref().map(|waiting| waiting.message.clone()).unwrap_or_default();
@@ -314,6 +342,7 @@ fn gist(status: &TrainingJobStatus) -> TrainingJobStatus {
         checkpoint_step: p.checkpoint_step,
         ..Default::default()
     });
+    gist.eta = None;
     gist.predicted = None;
     gist.observed = None;
     gist.rejected = Vec::new();

@@ -3,6 +3,7 @@
 //! Ours come before the user's, so that `$(PLIMSOLL_MICRO_BATCH)` expands in the user's variables and in args; a variable
 //! of the user with one of our names is left out, because two of a name would leave the choice to Kubernetes.
 
+use plimsoll_crds::training_job::{Allocation, Sharding};
 use plimsoll_protocol::env as name;
 use serde_json::{Map, Value, json};
 
@@ -13,9 +14,12 @@ use super::{BuildError, Plan, checkpoint_dir};
 /// Port of the rendezvous.
 pub const MASTER_PORT: u16 = 29500;
 
-/// Our variables for the pod at `index`, in order.
+/// Our variables for the pod at `index`, in order. All of them are always there: Kubernetes leaves `$(NAME)` as it is
+/// where no such variable exists, and a program would read those letters.
 pub fn variables(plan: &Plan<'_>, index: usize) -> Vec<(&'static str, String)> {
     let allocation = plan.allocation;
+    let degrees = &allocation.degrees;
+    let or_one = |degree: Option<i32>| degree.unwrap_or(1).to_string();
     let url = report_url(&plan.config.progress.url, plan.namespace, plan.name);
     let master = master(plan);
     vec![
@@ -25,11 +29,16 @@ pub fn variables(plan: &Plan<'_>, index: usize) -> Vec<(&'static str, String)> {
         (name::GLOBAL_BATCH, allocation.global_batch.to_string()),
         (name::DP, allocation.data_parallel.to_string()),
         (name::TP, allocation.tensor_parallel.to_string()),
-        (name::PP, "1".into()),
-        (name::CP, "1".into()),
-        (name::EP, "1".into()),
+        (name::PP, or_one(degrees.pipeline_parallel)),
+        (name::CP, or_one(degrees.context_parallel)),
+        (name::EP, or_one(degrees.expert_parallel)),
         (name::SHARDING, format!("{:?}", allocation.sharding)),
+        (name::SHARD_GROUP, shard_group(allocation)),
         (name::RECOMPUTE, format!("{:?}", allocation.recompute)),
+        (name::OFFLOAD, format!("{:?}", degrees.offload.unwrap_or_default())),
+        (name::SEQUENCE_PARALLEL, degrees.sequence_parallel.unwrap_or_default().to_string()),
+        (name::PIPELINE_SCHEDULE, format!("{:?}", degrees.schedule.unwrap_or_default())),
+        (name::VIRTUAL_STAGES, or_one(degrees.virtual_stages)),
         (name::CHECKPOINT_DIR, checkpoint_dir(plan.job, plan.name, allocation.revision)),
         (name::RESUME_DIR, plan.resume_dir.clone()),
         (name::URL, url.clone()),
@@ -47,6 +56,17 @@ pub fn variables(plan: &Plan<'_>, index: usize) -> Vec<(&'static str, String)> {
         ("JAX_NUM_PROCESSES", allocation.pods.to_string()),
         ("JAX_PROCESS_ID", index.to_string()),
     ]
+}
+
+/// Data-parallel ranks that share states out among themselves.
+fn shard_group(allocation: &Allocation) -> String {
+    match allocation.sharding {
+        Sharding::None => 1,
+        Sharding::Optimizer | Sharding::Gradients | Sharding::Full => {
+            allocation.degrees.shard_group.unwrap_or(allocation.data_parallel)
+        }
+    }
+    .to_string()
 }
 
 /// Where the program of a job reports to.

@@ -1,5 +1,5 @@
 use plimsoll_crds::TrainingJob;
-use plimsoll_crds::training_job::{Allocation, TrainingJobStatus};
+use plimsoll_crds::training_job::{Allocation, Sharding, TrainingJobStatus};
 use serde_json::{Value, json};
 
 use super::{Plan, pod, resume_dir};
@@ -53,6 +53,31 @@ fn every_variable_of_ours_comes_before_the_user_s_and_only_once() {
         pod["spec"]["containers"][0].get("env").is_none(),
         "a container that neither trains nor prepares gets none"
     );
+}
+
+#[test]
+fn every_degree_and_option_of_the_layout_is_in_the_environment() {
+    let layout = json!({
+        "pipelineParallel": 4, "contextParallel": 2, "expertParallel": 8, "sequenceParallel": true,
+        "schedule": "ZeroBubble", "virtualStages": 2, "shardGroup": 8, "offload": "Optimizer",
+    });
+    let gang = Allocation { degrees: serde_json::from_value(layout).unwrap(), ..gang() };
+    let sharded = Allocation { sharding: Sharding::Full, ..gang.clone() };
+    for (allocation, shard_group) in [(&gang, "1"), (&sharded, "8")] {
+        let pod = build(&fixtures::job(None), allocation, 0);
+        for (name, expected) in [
+            ("PP", "4"),
+            ("CP", "2"),
+            ("EP", "8"),
+            ("SEQUENCE_PARALLEL", "true"),
+            ("PIPELINE_SCHEDULE", "ZeroBubble"),
+            ("VIRTUAL_STAGES", "2"),
+            ("SHARD_GROUP", shard_group),
+            ("OFFLOAD", "Optimizer"),
+        ] {
+            assert_eq!(value(trainer(&pod), &format!("PLIMSOLL_{name}")), [expected], "{name}");
+        }
+    }
 }
 
 #[test]
