@@ -92,7 +92,7 @@ pub(crate) struct TrainingArgs {
     /// Layers that method Transfer trains, counted from the end; 1 unless given
     #[arg(long, value_name = "LAYERS", conflicts_with = "file", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(crate) trained_units: Option<u32>,
-    /// What the program can be told of its layout, as in Data,Sharding,Tensor; all unless given
+    /// What the program can be told of its layout, as in MicroBatch,Data,Sharding; all but Offload unless given
     #[arg(long, value_name = "WORDS", value_delimiter = ',', conflicts_with = "file", value_parser = PossibleValuesParser::new(WORDS))]
     pub(crate) accepts: Option<Vec<String>>,
     /// Tokens of one pass over the data, which may be written as 15e12

@@ -108,13 +108,19 @@ fn job(name: &str, model: Value, longest: Option<u64>, args: &SizeArgs) -> Resul
         "data": {field: whole(count), "sequenceLength": sequence, "epochs": training.epochs.unwrap_or(1)},
         "batch": {"global": {"preferred": training.global_batch.unwrap_or(BATCH)}},
         "accelerators": {"max": args.gpus.iter().map(|gpus| gpus.count).max()},
-        "parallelism": {"accepts": training.accepts.clone().unwrap_or_else(|| WORDS.map(str::to_owned).to_vec())},
+        "parallelism": {"accepts": training.accepts.clone().unwrap_or_else(usual)},
         "inference": training.inference_tokens.map(|tokens| json!({"tokens": whole(tokens)})),
         "template": {},
     });
     let spec: TrainingJobSpec =
         serde_json::from_value(spec).map_err(|source| AskError::Spec { name: name.to_owned(), source })?;
     Ok(Job { name: name.to_owned(), spec })
+}
+
+/// What is asked about unless given: states on the host help few and cost much host memory, which only an answer to a
+/// question of its own can say.
+fn usual() -> Vec<String> {
+    WORDS.into_iter().filter(|word| *word != "Offload").map(str::to_owned).collect()
 }
 
 fn method(training: &TrainingArgs) -> Value {

@@ -49,7 +49,9 @@ fn layouts(job: &JobSpec, shape: &Shape) -> Vec<Layout> {
     let (gpus, mut found) = (shape.gpus(), Vec::new());
     for tensor in divisors(shape.gpus_per_pod).filter(|t| model.kv_heads.is_multiple_of(*t)) {
         for pipeline in divisors(gpus / tensor).filter(|p| *p <= model.layers.min(64)) {
-            for context in divisors(gpus / tensor / pipeline).filter(|c| *c == 1 || job.sequence_length / c >= 1024) {
+            for context in divisors(gpus / tensor / pipeline)
+                .filter(|c| *c == 1 || (job.sequence_length / c >= 1024 && job.sequence_length.is_multiple_of(2 * c)))
+            {
                 for sharding in [Sharding::None, Sharding::Optimizer, Sharding::Gradients, Sharding::Full] {
                     for recompute in [Recompute::None, Recompute::Full] {
                         let data = gpus / tensor / pipeline / context;
@@ -167,6 +169,22 @@ fn the_host_holds_states_only_where_nothing_else_fits() {
     };
     assert_eq!(of(llama(12, 1024, 16, 4, 2816, 32_000)), Some(Offload::None));
     assert_ne!(of(llama(24, 3072, 24, 8, 8192, 32_000)), Some(Offload::None));
+}
+
+#[test]
+fn weights_that_wait_on_the_host_come_in_for_every_micro_batch() {
+    let class = class("h100-sxm5-80gb", 1, 1);
+    let job = job(Model::Transformer(llama(32, 4096, 32, 8, 14_336, 128_256)), 1024, 64);
+    let shape = Shape { class: class.name.clone(), pods: 1, gpus_per_pod: 1 };
+    let of = |offload, micro| {
+        let layout = Layout { offload, ..Layout::data_parallel(1) };
+        let batch = Batch::cut(64, 1, micro).expect("it divides");
+        estimate(&job, &class, &shape, &layout, &batch).step.communication
+    };
+    // 16 GB twice for each of 64 micro-batches at 24 GB/s, of which compute hides a part.
+    assert!(of(Offload::All, 1) > 30.0 && of(Offload::All, 1) < 64.0 * 2.0 * 16.1 / 24.0);
+    assert!(of(Offload::All, 8) < 0.3 * of(Offload::All, 1), "larger micro-batches bring them in less often");
+    assert!(of(Offload::Optimizer, 1) <= of(Offload::All, 1) && of(Offload::None, 1) == 0.0);
 }
 
 #[test]

@@ -20,6 +20,10 @@ pub(super) fn degrees(job: &JobSpec, shape: &Shape) -> Vec<Layout> {
         for pipeline in choices(job.accepts.pipeline, declared.pipeline, gpus / tensor, limits.stages(job)) {
             let left = gpus / tensor / pipeline;
             for context in choices(job.accepts.context, declared.context, left, limits.context) {
+                // Each rank has two pieces of the sequence, one from either end, so that causal work is even.
+                if job.accepts.context && context > 1 && !job.sequence_length.is_multiple_of(2 * context) {
+                    continue;
+                }
                 let devices = tensor.saturating_mul(pipeline).saturating_mul(context);
                 if !gpus.is_multiple_of(devices) {
                     continue;
@@ -140,7 +144,6 @@ struct Limits {
 impl Limits {
     fn of(job: &JobSpec) -> Self {
         let of = |heads, layers, experts| {
-            // Each rank has two pieces of the sequence, one of either end, so that causal work is even.
             let pieces = job.sequence_length / TOKENS;
             Self { heads, layers, context: if pieces > 1 { pieces } else { 1 }, experts }
         };

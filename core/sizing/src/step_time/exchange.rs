@@ -202,6 +202,24 @@ impl Exchange<'_> {
         rows + exposed(all, hides, constants)
     }
 
+    /// What of moving weights and gradients between host and device `busy` seconds do not hide: gradients leave in every
+    /// micro-batch; weights that wait on the host come in for the forward and for the backward pass of each (arXiv
+    /// 2101.06840, section 4; 2104.07857, section 5). Both directions go on at once.
+    pub(super) fn host(&self, busy: f64, micro_batches: f64) -> f64 {
+        let (layout, held) = (self.run.layout, &self.work.held);
+        let bytes = state_bytes(self.run.job.precision, layout.sharding);
+        let over = |at: Sharding| if layout.sharding >= at { f64::from(self.sharing()) } else { 1.0 };
+        let gradients = held.trained * bytes.gradients / over(Sharding::Gradients);
+        let working = self.run.job.precision.working_bytes() as f64;
+        let weights = (held.trained * working + held.frozen) / over(Sharding::Full);
+        let moved = match layout.offload {
+            Offload::None => return 0.0,
+            Offload::Optimizer => gradients,
+            Offload::All => gradients.max(2.0 * weights),
+        };
+        exposed(micro_batches * moved / HOST_BYTES_PER_SECOND, busy, self.constants)
+    }
+
     /// Every state is read and written, on the devices that hold it; what waits on the host crosses PCI Express. Of tables
     /// only the rows that were read are. Products with matrices of states are computed where the states are.
     pub(super) fn optimizer(&self, rates: &Rates<'_>) -> f64 {

@@ -207,7 +207,9 @@ impl<'a> Prepared<'a> {
         // Models are trained one after the other, and the gradients of all are summed.
         let (models, epochs) = (work.models, work.epochs);
         let busy = models * (micro_batches * turn + waits);
-        let outside = epochs * exchange.outside(busy, models * backward, micro_batches);
+        let outside = exchange.outside(busy, models * backward, micro_batches);
+        // The host's link is another one than those of the ranks: it works beside all of that.
+        let outside = epochs * (outside + exchange.host(busy + outside, micro_batches));
         let optimizer = epochs * exchange.optimizer(rates);
         let turns = epochs * models * micro_batches;
         let forward = (micro_batches + self.bubble()) * Self::scoring_turn(&compute, &exchange);
