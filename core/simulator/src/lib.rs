@@ -1,0 +1,25 @@
+//! Training jobs over traces in virtual time, under Plimsoll's planner and under its peers' policies.
+
+#![allow(dead_code)]
+mod batch;
+pub mod builtin;
+mod cluster;
+mod engine;
+pub mod estimate;
+mod free;
+mod job;
+mod outcome;
+pub mod policy;
+pub mod profile;
+mod rules;
+mod table;
+pub mod workload;
+
+pub use batch::{Cut, Limits};
+pub use cluster::{Allocation, Cluster, ClusterError, Kind};
+pub use engine::{SimulationError, simulate};
+pub use free::Free;
+pub use job::{Job, Measured};
+pub use outcome::{Ended, Figures, Outcome, Round};
+pub use rules::{Knowledge, Moves, RestartCost, Rules};
+pub use table::ReadError;
