@@ -1,0 +1,93 @@
+//! From prices to sizes.
+
+use super::knapsack::{Column, fill};
+use super::{Job, Offer, Settings, prices};
+
+/// The least share of its value that a change is believed to keep.
+const LEAST_SHARE: f64 = 0.02;
+
+/// What the planner answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The offer of each job, or nothing.
+    pub choices: Vec<Option<usize>>,
+    /// Worth of a unit of each job's progress.
+    pub prices: Vec<f64>,
+}
+
+/// Which offer each job gets within the GPUs of each class; `speeds` are the classes' nominal speeds, for what is still to come.
+///
+/// A pinned job keeps what it holds. A job whose holding is among its offers may keep it; whatever else it gets is a change.
+pub fn allocate(capacity: &[u32], speeds: &[f64], jobs: &[Job], settings: &Settings) -> Answer {
+    let prices = prices::exact(capacity, speeds, jobs, settings);
+    let mut free = capacity.to_vec();
+    let mut columns: Vec<Vec<Column>> = Vec::with_capacity(jobs.len());
+    let mut choices = vec![None; jobs.len()];
+    for (job, price) in jobs.iter().zip(&prices) {
+        let pinned = job.running.is_some_and(|running| running.pinned);
+        if pinned {
+            if let Some(running) = job.running {
+                free[running.class] = free[running.class].saturating_sub(running.gpus);
+            }
+            columns.push(Vec::new());
+            continue;
+        }
+        let column =
+            |offer: &Offer| Column { class: offer.class, gpus: offer.gpus, worth: price * worth(job, offer, settings) };
+        columns.push(job.offers.iter().map(column).collect());
+    }
+    for (at, choice) in fill(&free, &columns).into_iter().enumerate() {
+        choices[at] = choice;
+    }
+    for (job, choice) in jobs.iter().zip(&mut choices) {
+        if job.running.is_some_and(|running| running.pinned) {
+            *choice = job.offers.iter().position(|offer| job.holds(offer));
+        }
+    }
+    Answer { choices, prices }
+}
+
+/// An offer's rate, less what a change to it costs: a restart's seconds of the horizon over which the change must pay. Who just
+/// changed is believed to change again soon; who is about to end is not resized.
+fn worth(job: &Job, offer: &Offer, settings: &Settings) -> f64 {
+    if job.holds(offer) {
+        return offer.rate * settings.keep;
+    }
+    let (cost, since) = match job.running {
+        Some(running) => (settings.caution * job.restart_seconds, running.since_seconds),
+        None => (job.restart_seconds, 0.0),
+    };
+    let (low, high) = settings.horizon_seconds;
+    let horizon = (settings.horizon_share * since).clamp(low, high).min(cost + job.remaining / offer.rate);
+    let share = if horizon > 0.0 { ((horizon - cost) / horizon).max(LEAST_SHARE) } else { 1.0 };
+    offer.rate * share
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elastic::Running;
+
+    fn job(remaining: f64, running: Option<Running>) -> Job {
+        let offers = [1, 2, 4].map(|gpus| Offer { class: 0, gpus, rate: f64::from(gpus).sqrt() }).to_vec();
+        Job { weight: 1.0, remaining, restart_seconds: 60.0, running, known: true, offers }
+    }
+
+    #[test]
+    fn a_job_about_to_end_is_not_resized_and_a_pinned_one_keeps_its_size() {
+        let running = |pinned| Some(Running { class: 0, gpus: 1, since_seconds: 5000.0, pinned });
+        let alone = |remaining, pinned| {
+            let answer = allocate(&[4], &[1.0], &[job(remaining, running(pinned))], &Settings::WORK_KNOWN);
+            answer.choices[0]
+        };
+        assert_eq!(alone(50_000.0, false), Some(2), "a long job takes the whole cluster");
+        assert_eq!(alone(50.0, false), Some(0));
+        assert_eq!(alone(50_000.0, true), Some(0));
+    }
+
+    #[test]
+    fn equal_jobs_share_where_rates_fall_off() {
+        let answer = allocate(&[4], &[1.0], &[job(9e4, None), job(9e4, None)], &Settings::WORK_KNOWN);
+        assert_eq!(answer.choices, [Some(1), Some(1)]);
+    }
+}
