@@ -66,7 +66,7 @@ pub fn simulate(
     rules: &Rules,
 ) -> Result<Outcome, SimulationError> {
     let mut jobs = Vec::new();
-    for submission in workload {
+    for (id, submission) in workload.iter().enumerate() {
         let unprofiled = |kind: &str| ReadError::Unprofiled {
             what: "the workload".to_owned(),
             application: submission.application.clone(),
@@ -77,7 +77,7 @@ pub fn simulate(
         if steps.iter().all(Option::is_none) {
             return Err(unprofiled(&cluster.to_string()).into());
         }
-        jobs.push(Job::new(submission.clone(), application, cluster.kinds.len(), policy.elastic()));
+        jobs.push(Job::new(id, submission.clone(), application, cluster.kinds.len(), policy.elastic()));
     }
     let seconds = policy.round_seconds();
     let mut rounds = Vec::new();

@@ -46,4 +46,34 @@ impl Free {
         }
         Some(allocation)
     }
+
+    /// Takes whole free nodes for what fills nodes, the first node that has room for what does not, and whatever is free, node
+    /// after node, where neither is there; `None` and nothing taken where there are too few.
+    pub fn in_order(&mut self, kind: usize, gpus: u32, size: u32) -> Option<Allocation> {
+        if self.gpus(kind) < gpus {
+            return None;
+        }
+        let nodes = &self.nodes[kind];
+        let empty: Vec<usize> = (0..nodes.len()).filter(|node| nodes[*node] == size).collect();
+        let (whole, rest) = ((gpus / size) as usize, gpus % size);
+        let mut taken: Vec<(u32, u32)> = Vec::new();
+        if empty.len() >= whole {
+            let room = (0..nodes.len()).find(|node| nodes[*node] >= rest && !empty[..whole].contains(node));
+            if rest == 0 || room.is_some() {
+                taken.extend(empty[..whole].iter().map(|node| (*node as u32, size)));
+                taken.extend(room.filter(|_| rest > 0).map(|node| (node as u32, rest)));
+            }
+        }
+        if taken.is_empty() {
+            let mut left = gpus;
+            for (node, free) in nodes.iter().enumerate().filter(|(_, free)| **free > 0) {
+                let here = (*free).min(left);
+                left -= here;
+                taken.extend((here > 0).then_some((node as u32, here)));
+            }
+        }
+        let allocation = Allocation { kind, nodes: taken };
+        self.take(&allocation);
+        Some(allocation)
+    }
 }

@@ -19,6 +19,8 @@ pub struct Measured {
 /// A job of the simulation.
 #[derive(Clone, Debug)]
 pub struct Job {
+    /// Where it stands in the workload.
+    pub id: usize,
     /// What was submitted.
     pub submission: Submission,
     /// Its application, as index into the catalogue.
@@ -63,8 +65,9 @@ pub struct Job {
 
 impl Job {
     /// A job that has not started.
-    pub fn new(submission: Submission, application: usize, kinds: usize, elastic: bool) -> Self {
+    pub fn new(id: usize, submission: Submission, application: usize, kinds: usize, elastic: bool) -> Self {
         Self {
+            id,
             changed_at: submission.at_seconds,
             submission,
             application,
@@ -192,7 +195,7 @@ impl Job {
         }
         let compute_seconds = time.step_seconds - time.sync_seconds;
         measured.seen.push(Seen { nodes, gpus, local, compute_seconds, step_seconds: time.step_seconds });
-        measured.estimate = fit(&measured.seen, measured.estimate.as_ref());
+        measured.estimate = fit(&measured.seen, None);
         self.version += 1;
     }
 

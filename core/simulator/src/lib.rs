@@ -2,7 +2,9 @@
 
 #![allow(dead_code)]
 mod batch;
+mod beliefs;
 pub mod builtin;
+mod cache;
 mod cluster;
 mod engine;
 pub mod estimate;

@@ -15,6 +15,11 @@ const MOST: f64 = 9.0;
 const OVERLAP_WEIGHT: f64 = 1e-3;
 const GROWTH_WEIGHT: f64 = 1e-2;
 
+/// Weight of the squared logarithm of `α_c/(β_c·m)`. It is not in the rules: where all batches seen are alike, the noise of their
+/// times says which part is which, and the least loss may leave nothing to `β_c`, after which more GPUs at less each look
+/// useless for good. The authors' minimiser stops near its start there.
+const SPLIT_WEIGHT: f64 = 1e-3;
+
 /// How much more an exchange over nodes is believed to take than one in a node, before one was seen.
 const NETWORK_AT_LEAST: f64 = 1.1;
 
@@ -35,6 +40,7 @@ pub fn fit(seen: &[Seen], start: Option<&Estimate>) -> Option<Estimate> {
     let beyond_two = any(|seen| seen.gpus > 2);
     let batches = any_other(seen, first.local);
     let mean = seen.iter().map(|seen| seen.compute_seconds).sum::<f64>() / seen.len() as f64;
+    let mean_local = seen.iter().map(|seen| f64::from(seen.local)).sum::<f64>() / seen.len() as f64;
     let free = Bounds { low: LEAST, high: MOST };
     let held = |value: f64| Bounds { low: value, high: value };
     let unless = |known: bool| if known { free } else { held(LEAST) };
@@ -56,7 +62,7 @@ pub fn fit(seen: &[Seen], start: Option<&Estimate>) -> Option<Estimate> {
     }
     let mut scale = roots(&of_vector(&at), seen).map(|root| root.max(0.05));
     for _ in 0..2 {
-        let rows = 2 * seen.len() + 3;
+        let rows = 2 * seen.len() + 4;
         let weights = scale.map(|root| (2.0 * root * seen.len() as f64).recip().sqrt());
         let residuals = |vector: &[f64], out: &mut [f64]| {
             let mut values = [0.0; COUNT];
@@ -72,6 +78,7 @@ pub fn fit(seen: &[Seen], start: Option<&Estimate>) -> Option<Estimate> {
             rest[0] = OVERLAP_WEIGHT.sqrt() * (estimate.overlap - 1.0);
             rest[1] = GROWTH_WEIGHT.sqrt() * estimate.network[1] / estimate.network[0];
             rest[2] = GROWTH_WEIGHT.sqrt() * estimate.node[1] / estimate.node[0];
+            rest[3] = SPLIT_WEIGHT.sqrt() * (estimate.compute[0] / (estimate.compute[1] * mean_local)).ln();
             if !over_nodes || !beyond_two {
                 rest[1] = 0.0;
             }

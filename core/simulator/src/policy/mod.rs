@@ -1,5 +1,6 @@
 //! Who decides: Plimsoll's planner and its peers' policies.
 
+mod sia;
 mod tiresias;
 
 use crate::cluster::{Allocation, Cluster};
@@ -7,6 +8,7 @@ use crate::job::Job;
 use crate::profile::{Application, Catalogue};
 use crate::rules::Rules;
 
+pub use sia::Sia;
 pub use tiresias::Tiresias;
 
 /// What a policy may look at.
