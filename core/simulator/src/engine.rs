@@ -6,7 +6,7 @@ use crate::cluster::{Allocation, Cluster};
 use crate::job::Job;
 use crate::outcome::{Ended, Outcome, Round};
 use crate::policy::{Policy, View};
-use crate::profile::Catalogue;
+use crate::profile::{Application, Catalogue};
 use crate::rules::{Moves, RestartCost, Rules};
 use crate::table::ReadError;
 use crate::workload::Submission;
@@ -114,16 +114,21 @@ pub fn simulate(
     Ok(Outcome { policy: policy.name().to_owned(), jobs, rounds })
 }
 
+/// Seconds that a start holds GPUs without progress.
+pub(crate) fn full_restart_seconds(application: &Application, rules: &Rules) -> f64 {
+    match rules.restart {
+        RestartCost::ByApplication => application.times.restart_seconds,
+        RestartCost::Flat(seconds) => seconds,
+    }
+}
+
 /// Gives a job what was planned for it.
 fn apply(job: &mut Job, planned: Option<Allocation>, now: f64, catalogue: &Catalogue, rules: &Rules) {
     if job.allocation == planned {
         return;
     }
     let application = &catalogue.applications()[job.application];
-    let full = match rules.restart {
-        RestartCost::ByApplication => application.times.restart_seconds,
-        RestartCost::Flat(seconds) => seconds,
-    };
+    let full = full_restart_seconds(application, rules);
     let running = job.allocation.is_some();
     let free = rules.moves == Moves::FreeWithinKind && same_shape(job.allocation.as_ref(), planned.as_ref());
     let cost = if running { full * rules.resize_share } else { full };

@@ -13,6 +13,7 @@ mod job;
 mod outcome;
 pub mod policy;
 pub mod profile;
+mod random;
 mod rules;
 mod table;
 pub mod workload;

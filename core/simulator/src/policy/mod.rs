@@ -1,5 +1,6 @@
 //! Who decides: Plimsoll's planner and its peers' policies.
 
+mod plimsoll;
 mod sia;
 mod tiresias;
 
@@ -8,6 +9,7 @@ use crate::job::Job;
 use crate::profile::{Application, Catalogue};
 use crate::rules::Rules;
 
+pub use plimsoll::{Information, Plimsoll};
 pub use sia::Sia;
 pub use tiresias::Tiresias;
 
