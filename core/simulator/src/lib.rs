@@ -15,6 +15,7 @@ pub mod policy;
 pub mod profile;
 mod random;
 mod rules;
+mod simplex;
 mod table;
 pub mod workload;
 

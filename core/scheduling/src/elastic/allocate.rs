@@ -1,7 +1,7 @@
 //! From prices to sizes.
 
 use super::knapsack::{Column, fill};
-use super::{Job, Offer, Settings, prices};
+use super::{Job, Objective, Offer, Settings, prices};
 
 /// The least share of its value that a change is believed to keep.
 const LEAST_SHARE: f64 = 0.02;
@@ -19,7 +19,27 @@ pub struct Answer {
 ///
 /// A pinned job keeps what it holds. A job whose holding is among its offers may keep it; whatever else it gets is a change.
 pub fn allocate(capacity: &[u32], speeds: &[f64], jobs: &[Job], settings: &Settings) -> Answer {
-    let prices = prices::exact(capacity, speeds, jobs, settings);
+    let prices = match settings.objective {
+        Objective::Prices(phantom) => prices::exact(capacity, speeds, jobs, phantom, settings),
+        Objective::Shares { bias, half_seconds, .. } => {
+            let favour = |job: &Job| match prices::seconds(job, settings) {
+                seconds if job.known => (half_seconds / (half_seconds + seconds)).powf(bias),
+                _ => 1.0,
+            };
+            jobs.iter().map(|job| job.weight * favour(job) / least(job)).collect()
+        }
+    };
+    let of = |job: &Job, offer: &Offer| {
+        match settings.objective {
+            Objective::Prices(_) => worth(job, offer, settings),
+            Objective::Shares { power, unallocated, .. } => {
+                let least = least(job);
+                // Who waits must start at some time: that costs no less later.
+                let rate = if job.running.is_some() { worth(job, offer, settings) } else { offer.rate };
+                least * (unallocated - (rate / least).powf(power))
+            }
+        }
+    };
     let mut free = capacity.to_vec();
     let mut columns: Vec<Vec<Column>> = Vec::with_capacity(jobs.len());
     let mut choices = vec![None; jobs.len()];
@@ -33,7 +53,7 @@ pub fn allocate(capacity: &[u32], speeds: &[f64], jobs: &[Job], settings: &Setti
             continue;
         }
         let column =
-            |offer: &Offer| Column { class: offer.class, gpus: offer.gpus, worth: price * worth(job, offer, settings) };
+            |offer: &Offer| Column { class: offer.class, gpus: offer.gpus, worth: price * of(job, offer) };
         columns.push(job.offers.iter().map(column).collect());
     }
     for (at, choice) in fill(&free, &columns).into_iter().enumerate() {
@@ -45,6 +65,11 @@ pub fn allocate(capacity: &[u32], speeds: &[f64], jobs: &[Job], settings: &Setti
         }
     }
     Answer { choices, prices }
+}
+
+/// The least rate that a job is offered.
+fn least(job: &Job) -> f64 {
+    job.offers.iter().map(|offer| offer.rate).fold(f64::INFINITY, f64::min)
 }
 
 /// An offer's rate, less what a change to it costs: a restart's seconds of the horizon over which the change must pay. Who just

@@ -1,28 +1,34 @@
 //! What a unit of each job's progress is worth.
 
 use super::knapsack::{Column, Worth};
-use super::{Job, Settings};
+use super::{Job, Phantom, Settings};
 
-/// Jobs in the order in which they are expected to end, last first: by the seconds of their work at their best rate up to the
-/// reference size, unknown jobs after all others; of equals in the order given.
+/// Seconds of a job's work at its best rate up to the reference size.
+pub(super) fn seconds(job: &Job, settings: &Settings) -> f64 {
+    let small = job.offers.iter().filter(|offer| offer.gpus <= settings.reference_gpus);
+    let rate = small.map(|offer| offer.rate).fold(0.0, f64::max);
+    let rate = if rate > 0.0 { rate } else { job.offers.iter().map(|offer| offer.rate).fold(0.0, f64::max) };
+    if rate > 0.0 { job.remaining / rate } else { f64::INFINITY }
+}
+
+/// Jobs in the order in which they are expected to end, last first; unknown jobs after all others, of equals in the order given.
 pub(super) fn order(jobs: &[Job], settings: &Settings) -> Vec<usize> {
-    let seconds = |job: &Job| {
-        let small = job.offers.iter().filter(|offer| offer.gpus <= settings.reference_gpus);
-        let rate = small.map(|offer| offer.rate).fold(0.0, f64::max);
-        let rate = if rate > 0.0 { rate } else { job.offers.iter().map(|offer| offer.rate).fold(0.0, f64::max) };
-        if rate > 0.0 { job.remaining / rate } else { f64::INFINITY }
-    };
     let mut order: Vec<usize> = (0..jobs.len()).collect();
-    let seconds: Vec<f64> = jobs.iter().map(seconds).collect();
+    let seconds: Vec<f64> = jobs.iter().map(|job| seconds(job, settings)).collect();
     order.sort_by(|a, b| jobs[*b].known.cmp(&jobs[*a].known).then(seconds[*b].total_cmp(&seconds[*a])));
     order
 }
 
 /// The price of each job: `λ = min over its offers of (w + F(C) − F(C − offer)) / rate`, where `F` is the best worth of a capacity
 /// at the prices of the jobs that end after it. 0 for a job without offers.
-pub(super) fn exact(capacity: &[u32], speeds: &[f64], jobs: &[Job], settings: &Settings) -> Vec<f64> {
+pub(super) fn exact(
+    capacity: &[u32],
+    speeds: &[f64],
+    jobs: &[Job],
+    phantom: Phantom,
+    settings: &Settings,
+) -> Vec<f64> {
     let all: f64 = capacity.iter().zip(speeds).map(|(gpus, speed)| f64::from(*gpus) * speed).sum();
-    let phantom = settings.phantom;
     let mut worth = Worth::of(capacity, |counts| {
         let free: f64 = counts.iter().zip(speeds).map(|(gpus, speed)| f64::from(*gpus) * speed).sum();
         if phantom.mass > 0.0 && all > 0.0 { phantom.mass * (free / all).powf(phantom.power) } else { 0.0 }
@@ -53,6 +59,8 @@ mod tests {
     use super::*;
     use crate::elastic::Offer;
 
+    const NOBODY: Phantom = Phantom { mass: 0.0, power: 0.5 };
+
     fn job(remaining: f64) -> Job {
         let offers = [1, 2, 4].map(|gpus| Offer { class: 0, gpus, rate: f64::from(gpus) }).to_vec();
         Job { weight: 1.0, remaining, restart_seconds: 0.0, running: None, known: true, offers }
@@ -60,7 +68,7 @@ mod tests {
 
     #[test]
     fn with_rates_in_proportion_to_gpus_the_shortest_job_is_dearest() {
-        let prices = exact(&[4], &[1.0], &[job(10.0), job(1.0), job(5.0)], &Settings::WORK_KNOWN);
+        let prices = exact(&[4], &[1.0], &[job(10.0), job(1.0), job(5.0)], NOBODY, &Settings::WORK_KNOWN);
         // One more job waits before each end: 1, 2, 3 jobs, on a cluster of rate 4.
         assert_eq!(prices, [0.25, 0.75, 0.5]);
     }
@@ -68,6 +76,6 @@ mod tests {
     #[test]
     fn a_job_without_offers_has_no_price() {
         let none = Job { offers: Vec::new(), ..job(1.0) };
-        assert_eq!(exact(&[4], &[1.0], &[none], &Settings::WORK_KNOWN), [0.0]);
+        assert_eq!(exact(&[4], &[1.0], &[none], NOBODY, &Settings::WORK_KNOWN), [0.0]);
     }
 }

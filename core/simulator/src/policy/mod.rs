@@ -1,6 +1,9 @@
 //! Who decides: Plimsoll's planner and its peers' policies.
 
+mod gavel;
+mod optimus;
 mod plimsoll;
+mod rigid;
 mod sia;
 mod tiresias;
 
@@ -9,7 +12,10 @@ use crate::job::Job;
 use crate::profile::{Application, Catalogue};
 use crate::rules::Rules;
 
+pub use gavel::Gavel;
+pub use optimus::Optimus;
 pub use plimsoll::{Information, Plimsoll};
+pub use rigid::{Order, Rigid};
 pub use sia::Sia;
 pub use tiresias::Tiresias;
 

@@ -39,6 +39,8 @@ pub struct Plimsoll {
     information: Information,
     settings: Settings,
     every_seconds: f64,
+    untried: f64,
+    left_share: f64,
     error: f64,
     seed: u64,
     rates: Cache,
@@ -47,8 +49,8 @@ pub struct Plimsoll {
 }
 
 impl Plimsoll {
-    /// With the settings for what it is told. Predicted speeds are off by a factor of up to `1 ± error`, drawn by `seed` for each
-    /// job, kind and count of GPUs.
+    /// With the settings for what it is told. Predicted step times are off by a factor of up to `1 ± error`, drawn by `seed`
+    /// for each job and kind: one at one GPU, one at all GPUs, and between them in proportion to the logarithm of the count.
     pub fn new(information: Information, error: f64, seed: u64) -> Self {
         let (settings, every_seconds, letter) = match information {
             Information::Measured => (Settings::WORK_UNKNOWN, 180.0, "a"),
@@ -60,6 +62,8 @@ impl Plimsoll {
             information,
             settings,
             every_seconds,
+            untried: 1.0,
+            left_share: LEFT_SHARE,
             error,
             seed,
             rates: Cache::default(),
@@ -69,9 +73,11 @@ impl Plimsoll {
     }
 
     /// With other settings.
-    pub fn with(mut self, settings: Settings, every_seconds: f64) -> Self {
+    pub fn with(mut self, settings: Settings, every_seconds: f64, untried: f64, left_share: f64) -> Self {
         self.settings = settings;
         self.every_seconds = every_seconds;
+        self.untried = untried;
+        self.left_share = left_share;
         self
     }
 
@@ -149,7 +155,8 @@ impl Plimsoll {
         let offer = |(size, rate): (&Size<'_>, &Option<f64>)| {
             let room = application.steps[size.index].as_ref().map_or(0, |steps| most_gpus(application, steps));
             let generic = speeds[size.index] * f64::from(size.gpus).powf(GENERIC_POWER);
-            let rate = if known { *rate } else { Some(generic) };
+            let untried = if self.information != Information::Speed && size.gpus > job.most_gpus { self.untried } else { 1.0 };
+            let rate = if known { rate.map(|rate| rate * untried) } else { Some(generic) };
             let rate = rate.filter(|rate| *rate > 0.0 && size.gpus <= cap.min(room))?;
             Some(Offer { class: size.index, gpus: size.gpus, rate })
         };
@@ -159,7 +166,7 @@ impl Plimsoll {
         let one = offers.iter().filter(|offer| offer.gpus == 1).map(|offer| offer.rate).fold(0.0, f64::max);
         let remaining = match self.information {
             _ if !known => GENERIC_SECONDS,
-            Information::Measured => (LEFT_SHARE * job.progress).max(LEFT_SECONDS * now_rate.unwrap_or(one)),
+            Information::Measured => (self.left_share * job.progress).max(LEFT_SECONDS * now_rate.unwrap_or(one)),
             _ => application.runs.total() - job.progress,
         };
         let running = held.map(|(class, gpus)| Running {
@@ -197,9 +204,12 @@ fn measured(view: &View<'_>, job: &Job, size: Size<'_>) -> Option<f64> {
 /// prediction was on that kind.
 fn predicted(view: &View<'_>, job: &Job, size: Size<'_>, seed: u64, error: f64) -> Option<f64> {
     let application = view.application(job);
+    // Off by one share at one GPU and by another at the whole kind: a model of size errs smoothly.
+    let mut random = Random::new(&[seed, job.id as u64, size.index as u64]);
+    let ends = [0; 2].map(|_| error * (2.0 * random.unit() - 1.0));
     let off = |gpus: u32| {
-        let mut random = Random::new(&[seed, job.id as u64, size.index as u64, u64::from(gpus)]);
-        1.0 + error * (2.0 * random.unit() - 1.0)
+        let share = f64::from(gpus).ln() / f64::from(size.kind.gpus()).ln().max(1e-9);
+        1.0 + ends[0] + (ends[1] - ends[0]) * share
     };
     let prediction = true_rate(job, application, view.rules, size, off(size.gpus))?;
     let known = &job.measured[size.index];

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::rigid::by_speed;
 use super::{Policy, View};
 use crate::cluster::Allocation;
 use crate::free::Free;
@@ -10,7 +11,8 @@ use crate::free::Free;
 const THRESHOLD_GPU_SECONDS: f64 = 16.0 * 3600.0;
 
 /// Discretised two-dimensional least attained service: jobs below the threshold first, by arrival; then the others, by when they
-/// crossed it. GPU counts are as asked for. Nobody is told how long a job takes.
+/// crossed it. GPU counts are as asked for; on several kinds of GPU a
+/// job starts on the fastest that has room. Nobody is told how long a job takes.
 #[derive(Debug, Default)]
 pub struct Tiresias {
     queues: [Vec<String>; 2],
@@ -48,27 +50,29 @@ impl Policy for Tiresias {
             }
         }
         self.checked = view.now;
-        let mut left = view.cluster.gpus();
+        let mut left: Vec<u32> = view.cluster.kinds.iter().map(|kind| kind.gpus()).collect();
         let mut runs = Vec::new();
         for name in self.queues.iter().flatten() {
             let job = at[name.as_str()];
             let gpus = view.jobs[job].submission.gpus;
-            if gpus <= left {
-                left -= gpus;
-                runs.push(job);
+            let held = view.jobs[job].allocation.as_ref().map(|held| held.kind).filter(|kind| gpus <= left[*kind]);
+            let kinds = by_speed(view, view.jobs[job]);
+            if let Some(kind) = held.or_else(|| kinds.into_iter().find(|kind| gpus <= left[*kind])) {
+                left[kind] -= gpus;
+                runs.push((job, kind));
             }
         }
         let mut free = Free::of(view.cluster);
         let mut plan = vec![None; view.jobs.len()];
-        for job in &runs {
-            if let Some(allocation) = &view.jobs[*job].allocation {
+        for (job, kind) in &runs {
+            if let Some(allocation) = view.jobs[*job].allocation.as_ref().filter(|held| held.kind == *kind) {
                 free.take(allocation);
                 plan[*job] = Some(allocation.clone());
             }
         }
-        for job in runs {
+        for (job, kind) in runs {
             if plan[job].is_none() {
-                plan[job] = free.most_free_nodes(0, view.jobs[job].submission.gpus);
+                plan[job] = free.most_free_nodes(kind, view.jobs[job].submission.gpus);
             }
         }
         plan
