@@ -116,10 +116,11 @@ pub fn simulate(
 
 /// Seconds that a start holds GPUs without progress.
 pub(crate) fn full_restart_seconds(application: &Application, rules: &Rules) -> f64 {
-    match rules.restart {
+    let restoring = match rules.restart {
         RestartCost::ByApplication => application.times.restart_seconds,
         RestartCost::Flat(seconds) => seconds,
-    }
+    };
+    restoring + rules.world.startup_seconds
 }
 
 /// Gives a job what was planned for it.

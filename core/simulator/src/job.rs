@@ -59,6 +59,10 @@ pub struct Job {
     pub measured: Vec<Measured>,
     /// Changes whenever what it believes does.
     pub version: u64,
+    /// Progress that a failure cannot take, and the seconds run since.
+    checkpoint: (f64, f64),
+    /// Failures.
+    pub failures: u32,
     /// Step times at the allocation, by local batch.
     known: Vec<(u32, StepTime)>,
 }
@@ -87,6 +91,8 @@ impl Job {
             gradient: None,
             measured: vec![Measured::default(); kinds],
             version: 0,
+            checkpoint: (0.0, 0.0),
+            failures: 0,
             known: Vec::new(),
         }
     }
@@ -110,6 +116,8 @@ impl Job {
         application: &Application,
         rules: &Rules,
     ) {
+        // A planned stop takes a checkpoint first.
+        self.checkpoint = (self.progress, 0.0);
         self.allocation = allocation;
         self.known.clear();
         self.version += 1;
@@ -133,6 +141,9 @@ impl Job {
     pub fn advance(&mut self, from: f64, seconds: f64, application: &Application, rules: &Rules) {
         let Some(allocation) = self.allocation.clone() else { return };
         let gpus = allocation.gpus();
+        if rules.world.fails(self.id, gpus, from, seconds) {
+            self.fail(application, rules);
+        }
         let delay = self.restoring_seconds.min(seconds);
         self.restoring_seconds -= delay;
         self.restoring_gpu_seconds += delay * f64::from(gpus);
@@ -140,13 +151,15 @@ impl Job {
         let (mut now, mut left) = (from + delay, seconds - delay);
         let slowdown = if rules.slowdown { application.times.slowdown } else { 1.0 };
         let (first, _) = application.runs.batches();
+        let cancelled = application.runs.total() * rules.world.cancelled_after(self.id);
+        self.checkpoint.1 += left;
         while left > 0.0 && self.completed_at.is_none() {
             let Some(time) = self.step_time(&allocation, application) else { return };
             let total = self.cut.total(gpus);
             let gradient = application.runs.gradient(total, self.epoch);
             self.observe(&allocation, time, gradient, rules);
             let rate = gradient.gain(first, total) / time.with_accumulation(self.cut.accumulation) / slowdown;
-            let end = application.runs.end_of(self.epoch);
+            let end = application.runs.end_of(self.epoch).min(cancelled);
             if self.progress + rate * left < end {
                 self.progress += rate * left;
                 self.ran_seconds += left;
@@ -159,13 +172,28 @@ impl Job {
                 now += needed;
                 left -= needed;
                 self.ran_seconds += needed;
-                if self.epoch >= application.runs.epochs() {
+                if self.epoch >= application.runs.epochs() || self.progress >= cancelled {
                     self.completed_at = Some(now);
                     return;
                 }
             }
             self.choose_batch(application, rules);
         }
+        if self.checkpoint.1 >= rules.world.checkpoint_seconds {
+            self.checkpoint = (self.progress, 0.0);
+        }
+    }
+
+    /// Loses what it did since its last checkpoint, and restores.
+    fn fail(&mut self, application: &Application, rules: &Rules) {
+        self.failures += 1;
+        self.restarts += 1;
+        self.progress = self.checkpoint.0;
+        self.epoch =
+            (0..application.runs.epochs()).find(|at| application.runs.end_of(*at) > self.progress).unwrap_or(0);
+        self.checkpoint.1 = 0.0;
+        self.restoring_seconds = crate::engine::full_restart_seconds(application, rules);
+        self.version += 1;
     }
 
     /// The true step time at the allocation and cut.
@@ -193,9 +221,10 @@ impl Job {
         if measured.seen.iter().any(|seen| (seen.nodes, seen.gpus, seen.local) == (nodes, gpus, local)) {
             return;
         }
-        let compute_seconds = time.step_seconds - time.sync_seconds;
-        measured.seen.push(Seen { nodes, gpus, local, compute_seconds, step_seconds: time.step_seconds });
-        measured.estimate = fit(&measured.seen, None);
+        let off = rules.world.measured(self.id, self.version);
+        let compute_seconds = off * (time.step_seconds - time.sync_seconds);
+        measured.seen.push(Seen { nodes, gpus, local, compute_seconds, step_seconds: off * time.step_seconds });
+        measured.estimate = fit(&measured.seen, measured.estimate.as_ref());
         self.version += 1;
     }
 

@@ -1,5 +1,7 @@
 //! What a simulation takes as given.
 
+use crate::world::World;
+
 /// What a restart costs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum RestartCost {
@@ -42,6 +44,8 @@ pub struct Rules {
     pub pollux_memory: bool,
     /// Where beliefs come from.
     pub knowledge: Knowledge,
+    /// What goes wrong.
+    pub world: World,
 }
 
 impl Rules {
@@ -53,6 +57,7 @@ impl Rules {
         slowdown: true,
         pollux_memory: false,
         knowledge: Knowledge::Refit,
+        world: World::CALM,
     };
 
     /// As the simulator of the Pollux paper has them.
@@ -63,5 +68,11 @@ impl Rules {
         slowdown: false,
         pollux_memory: true,
         knowledge: Knowledge::Refit,
+        world: World::CALM,
     };
+
+    /// A real cluster: profiles and restart costs as Sia has them, every move paid, and things go wrong by seed.
+    pub const fn real(seed: u64) -> Self {
+        Self { moves: Moves::Paid, world: World::real(seed), ..Self::SIA }
+    }
 }

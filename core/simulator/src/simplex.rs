@@ -27,11 +27,8 @@ pub(crate) fn maximise(gain: &[f64], rows: &[Vec<f64>], limits: &[f64]) -> Optio
     let mut basis: Vec<usize> = (variables..variables + count).collect();
     for step in 0..100 * (width + count) {
         let mut gains = (0..width - 1).filter(|column| objective[*column] > TINY * scale);
-        let entering = if step < 10 * width {
-            gains.min_by(|a, b| objective[*b].total_cmp(&objective[*a]))
-        } else {
-            gains.next()
-        };
+        let entering =
+            if step < 10 * width { gains.min_by(|a, b| objective[*b].total_cmp(&objective[*a])) } else { gains.next() };
         let Some(entering) = entering else { break };
         let bounded = (0..count).filter(|row| tableau[*row][entering] > TINY);
         let ratio = |row: usize| tableau[row][width - 1] / tableau[row][entering];

@@ -52,8 +52,11 @@ pub fn allocate(capacity: &[u32], speeds: &[f64], jobs: &[Job], settings: &Setti
             columns.push(Vec::new());
             continue;
         }
-        let column =
-            |offer: &Offer| Column { class: offer.class, gpus: offer.gpus, worth: price * of(job, offer) };
+        let column = |offer: &Offer| Column {
+            class: offer.class,
+            gpus: offer.gpus,
+            worth: if offer.now { price * of(job, offer) } else { 0.0 },
+        };
         columns.push(job.offers.iter().map(column).collect());
     }
     for (at, choice) in fill(&free, &columns).into_iter().enumerate() {
@@ -94,7 +97,7 @@ mod tests {
     use crate::elastic::Running;
 
     fn job(remaining: f64, running: Option<Running>) -> Job {
-        let offers = [1, 2, 4].map(|gpus| Offer { class: 0, gpus, rate: f64::from(gpus).sqrt() }).to_vec();
+        let offers = [1, 2, 4].map(|gpus| Offer { class: 0, gpus, rate: f64::from(gpus).sqrt(), now: true }).to_vec();
         Job { weight: 1.0, remaining, restart_seconds: 60.0, running, known: true, offers }
     }
 

@@ -9,6 +9,8 @@ pub struct Offer {
     pub gpus: u32,
     /// Progress per second, in the unit of [`Job::remaining`]; above 0.
     pub rate: f64,
+    /// Whether the job may have it now; an offer for later bears on prices alone.
+    pub now: bool,
 }
 
 /// What a running job holds.

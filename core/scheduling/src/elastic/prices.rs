@@ -21,13 +21,7 @@ pub(super) fn order(jobs: &[Job], settings: &Settings) -> Vec<usize> {
 
 /// The price of each job: `λ = min over its offers of (w + F(C) − F(C − offer)) / rate`, where `F` is the best worth of a capacity
 /// at the prices of the jobs that end after it. 0 for a job without offers.
-pub(super) fn exact(
-    capacity: &[u32],
-    speeds: &[f64],
-    jobs: &[Job],
-    phantom: Phantom,
-    settings: &Settings,
-) -> Vec<f64> {
+pub(super) fn exact(capacity: &[u32], speeds: &[f64], jobs: &[Job], phantom: Phantom, settings: &Settings) -> Vec<f64> {
     let all: f64 = capacity.iter().zip(speeds).map(|(gpus, speed)| f64::from(*gpus) * speed).sum();
     let mut worth = Worth::of(capacity, |counts| {
         let free: f64 = counts.iter().zip(speeds).map(|(gpus, speed)| f64::from(*gpus) * speed).sum();
@@ -62,7 +56,7 @@ mod tests {
     const NOBODY: Phantom = Phantom { mass: 0.0, power: 0.5 };
 
     fn job(remaining: f64) -> Job {
-        let offers = [1, 2, 4].map(|gpus| Offer { class: 0, gpus, rate: f64::from(gpus) }).to_vec();
+        let offers = [1, 2, 4].map(|gpus| Offer { class: 0, gpus, rate: f64::from(gpus), now: true }).to_vec();
         Job { weight: 1.0, remaining, restart_seconds: 0.0, running: None, known: true, offers }
     }
 

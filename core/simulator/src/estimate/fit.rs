@@ -24,7 +24,7 @@ const SPLIT_WEIGHT: f64 = 1e-3;
 const NETWORK_AT_LEAST: f64 = 1.1;
 
 /// Steps at most of each of the two passes.
-const LIMITS: Limits = Limits { iterations: 40, cost_tolerance: 1e-7 };
+const LIMITS: Limits = Limits { iterations: 15, cost_tolerance: 1e-5 };
 
 /// The most credible parameters; `None` without observations.
 ///

@@ -29,7 +29,9 @@ impl Policy for Optimus {
             let kind = job.allocation.as_ref().map(|held| held.kind).filter(|kind| rooms[*kind] > 0);
             let kind = kind.or_else(|| {
                 let kinds = (0..rooms.len()).filter(|kind| rooms[*kind] > 0 && rate(view, job, *kind, 1).is_some());
-                kinds.max_by(|a, b| rigid_rate(view, job, *a).unwrap_or(0.0).total_cmp(&rigid_rate(view, job, *b).unwrap_or(0.0)))
+                kinds.max_by(|a, b| {
+                    rigid_rate(view, job, *a).unwrap_or(0.0).total_cmp(&rigid_rate(view, job, *b).unwrap_or(0.0))
+                })
             });
             if let Some(kind) = kind {
                 rooms[kind] -= 1;
@@ -95,8 +97,7 @@ fn on_nodes(view: &View<'_>, given: &[Option<(usize, u32)>]) -> Vec<Option<Alloc
     let mut open: Vec<usize> = (0..plan.len()).filter(|at| plan[*at].is_none()).collect();
     open.sort_by_key(|at| std::cmp::Reverse(given[*at].map_or(0, |given| given.1)));
     for at in open {
-        plan[at] = given[at]
-            .and_then(|(kind, gpus)| free.in_order(kind, gpus, view.cluster.kinds[kind].gpus_per_node));
+        plan[at] = given[at].and_then(|(kind, gpus)| free.in_order(kind, gpus, view.cluster.kinds[kind].gpus_per_node));
     }
     plan
 }

@@ -155,10 +155,11 @@ impl Plimsoll {
         let offer = |(size, rate): (&Size<'_>, &Option<f64>)| {
             let room = application.steps[size.index].as_ref().map_or(0, |steps| most_gpus(application, steps));
             let generic = speeds[size.index] * f64::from(size.gpus).powf(GENERIC_POWER);
-            let untried = if self.information != Information::Speed && size.gpus > job.most_gpus { self.untried } else { 1.0 };
+            let untried =
+                if self.information != Information::Speed && size.gpus > job.most_gpus { self.untried } else { 1.0 };
             let rate = if known { rate.map(|rate| rate * untried) } else { Some(generic) };
-            let rate = rate.filter(|rate| *rate > 0.0 && size.gpus <= cap.min(room))?;
-            Some(Offer { class: size.index, gpus: size.gpus, rate })
+            let rate = rate.filter(|rate| *rate > 0.0 && size.gpus <= room)?;
+            Some(Offer { class: size.index, gpus: size.gpus, rate, now: size.gpus <= cap })
         };
         let offers: Vec<Offer> = sizes.iter().zip(rates).filter_map(offer).collect();
         let held = job.allocation.as_ref().map(|held| (held.kind, held.gpus()));

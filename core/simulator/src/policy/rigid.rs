@@ -127,7 +127,7 @@ pub(super) fn rigid_rate(view: &View<'_>, job: &Job, index: usize) -> Option<f64
     let total = cut.total(gpus);
     let gain = application.runs.gradient(total, job.epoch).gain(limits.first, total);
     let seconds = mix.at(f64::from(cut.local)).with_accumulation(cut.accumulation);
-    Some(gain / seconds)
+    Some(gain / seconds / slowdown(application, view.rules))
 }
 
 /// True seconds that are left on the fastest kind, at the present rate.

@@ -15,6 +15,25 @@ pub struct ProfileText {
     pub kinds: BTreeMap<String, (String, String)>,
 }
 
+impl ProfileText {
+    /// Adds a file of the application's folder by its name: `validation-<batch>.csv`, `placements[-<kind>].csv` or
+    /// `scalability[-<kind>].csv`. Whether it was one of these.
+    pub fn add(&mut self, file_name: &str, text: String) -> bool {
+        let Some(stem) = file_name.strip_suffix(".csv") else { return false };
+        let kind = |rest: &str| rest.strip_prefix('-').unwrap_or("t4").to_owned();
+        if let Some(batch) = stem.strip_prefix("validation-").and_then(|batch| batch.parse().ok()) {
+            self.validation.push((batch, text));
+        } else if let Some(rest) = stem.strip_prefix("placements") {
+            self.kinds.entry(kind(rest)).or_default().0 = text;
+        } else if let Some(rest) = stem.strip_prefix("scalability") {
+            self.kinds.entry(kind(rest)).or_default().1 = text;
+        } else {
+            return false;
+        }
+        true
+    }
+}
+
 /// What stopping and starting cost an application, and how much slower it runs than its profile says, as the Sia simulator has
 /// them (rules 4 and 9).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -82,7 +101,7 @@ impl Catalogue {
             for kind in kinds {
                 let what = format!("the profile of {name} on {kind}");
                 let read = |(placements, scalability): &(String, String)| Steps::read(&what, placements, scalability);
-                steps.push(text.kinds.get(kind).map(read).transpose()?);
+                steps.push(text.kinds.get(kind).filter(|texts| !texts.0.is_empty()).map(read).transpose()?);
             }
             applications.push(Application { name: name.clone(), runs, steps, times: Times::of(name) });
         }

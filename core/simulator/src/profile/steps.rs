@@ -9,6 +9,12 @@ use crate::table::{ReadError, Table};
 /// Nodes beyond which one more makes no difference to the truth (rule 2).
 const MOST_NODES: u32 = 16;
 
+/// Weights of the mean placements around a count of nodes and GPUs, and where those stand; `None` outside of all.
+type Around = Option<Vec<(f64, usize)>>;
+
+/// Sum of points at one local batch: how many, of step times, of sync times.
+type Sum = (f64, f64, f64);
+
 /// What was measured of one application on one kind of GPU.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Steps {
@@ -17,7 +23,7 @@ pub struct Steps {
     /// By nodes and GPUs: the mean of its placements, or a large even run.
     averaged: Vec<([u32; 2], Curve)>,
     /// Where each count of nodes and GPUs lies among those of `averaged`, worked out once it is asked for.
-    between: BTreeMap<[u32; 2], OnceLock<Option<Vec<(f64, usize)>>>>,
+    between: BTreeMap<[u32; 2], OnceLock<Around>>,
     range: (f64, f64),
     widest: u32,
 }
@@ -33,7 +39,7 @@ impl Steps {
         let columns = [table.column("placement")?, table.column("local_bsz")?];
         let times = [table.column("step_time")?, table.column("sync_time")?];
         let mut measured: BTreeMap<Vec<u32>, Vec<(f64, StepTime)>> = BTreeMap::new();
-        let mut sums: BTreeMap<[u32; 2], BTreeMap<u64, (f64, f64, f64)>> = BTreeMap::new();
+        let mut sums: BTreeMap<[u32; 2], BTreeMap<u64, Sum>> = BTreeMap::new();
         for row in 0..table.len() {
             let digits: Option<Vec<u32>> =
                 table.text(row, columns[0]).chars().map(|digit| digit.to_digit(10)).collect();
@@ -49,7 +55,7 @@ impl Steps {
         }
         let mut averaged: BTreeMap<[u32; 2], Vec<(f64, StepTime)>> = BTreeMap::new();
         for (key, locals) in sums {
-            let mean = |(local, (count, step, sync)): (u64, (f64, f64, f64))| {
+            let mean = |(local, (count, step, sync)): (u64, Sum)| {
                 (f64::from_bits(local), StepTime { step_seconds: step / count, sync_seconds: sync / count })
             };
             averaged.insert(key, locals.into_iter().map(mean).collect());
