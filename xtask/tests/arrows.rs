@@ -59,15 +59,14 @@ const WORLD: &[&str] =
     &["kube", "kube-core", "k8s-openapi", "tokio", "hyper", "axum", "reqwest", "rand", "getrandom", "tracing"];
 
 /// The crates without Kubernetes, async runtime, clock, environment or randomness.
-const PURE: &[&str] =
-    &[
-        "plimsoll-protocol",
-        "plimsoll-menu",
-        "plimsoll-sizing",
-        "plimsoll-scheduling",
-        "plimsoll-lifecycle",
-        "plimsoll-simulator",
-    ];
+const PURE: &[&str] = &[
+    "plimsoll-protocol",
+    "plimsoll-menu",
+    "plimsoll-sizing",
+    "plimsoll-scheduling",
+    "plimsoll-lifecycle",
+    "plimsoll-simulator",
+];
 
 fn metadata() -> Metadata {
     MetadataCommand::new().other_options(vec!["--locked".to_owned()]).exec().unwrap()

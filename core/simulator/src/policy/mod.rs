@@ -1,8 +1,10 @@
 //! Who decides: Plimsoll's planner and its peers' policies.
 
 mod gavel;
+mod named;
 mod optimus;
 mod plimsoll;
+mod pollux;
 mod rigid;
 mod sia;
 mod tiresias;
@@ -13,8 +15,10 @@ use crate::profile::{Application, Catalogue};
 use crate::rules::Rules;
 
 pub use gavel::Gavel;
+pub use named::{NAMES, by_name};
 pub use optimus::Optimus;
 pub use plimsoll::{Information, Plimsoll};
+pub use pollux::Pollux;
 pub use rigid::{Order, Rigid};
 pub use sia::Sia;
 pub use tiresias::Tiresias;
