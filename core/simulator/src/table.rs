@@ -33,6 +33,16 @@ pub enum ReadError {
         /// What should.
         expected: &'static str,
     },
+    /// A line is no object of the form.
+    #[error("failed to read {what}, line {line}: {error}")]
+    Line {
+        /// What was read.
+        what: String,
+        /// Line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        error: String,
+    },
     /// Nothing is known of an application that a workload names.
     #[error("failed to read {what}: nothing is known of application `{application}` on `{kind}`; add its profile")]
     Unprofiled {
