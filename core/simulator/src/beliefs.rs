@@ -44,6 +44,35 @@ pub fn slowdown(application: &Application, rules: &Rules) -> f64 {
     if rules.slowdown { application.times.slowdown } else { 1.0 }
 }
 
+/// [`rate`], with the fit put right by what was measured at the very count of GPUs: the ratio at the nearest local batch seen. A
+/// fit of few parameters passes near all points and through none, and moves a little with each new one.
+pub fn corrected_rate(job: &Job, application: &Application, rules: &Rules, size: Size<'_>) -> Option<f64> {
+    let estimate = job.measured[size.index].estimate?;
+    let here: Vec<(f64, f64)> = job.measured[size.index]
+        .seen
+        .iter()
+        .filter(|seen| (seen.nodes, seen.gpus) == (size.nodes(), size.gpus))
+        .map(|seen| {
+            let local = f64::from(seen.local);
+            (local, seen.step_seconds / estimate.step_seconds(seen.nodes, seen.gpus, local))
+        })
+        .collect();
+    if rules.knowledge == Knowledge::Oracle || here.is_empty() {
+        return rate(job, application, rules, size, f64::INFINITY);
+    }
+    let steps = application.steps[size.index].as_ref()?;
+    let gradient = job.gradient?;
+    let limits = limits(application, steps, rules, steps.range().1);
+    let best = limits.best(size.gpus, |cut| {
+        let local = f64::from(cut.local);
+        let distance = |seen: &(f64, f64)| (seen.0 / local).ln().abs();
+        let factor = here.iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).map_or(1.0, |seen| seen.1);
+        let seconds = factor * estimate.seconds(size.nodes(), size.gpus, local, cut.accumulation);
+        gradient.gain(limits.first, cut.total(size.gpus)) / seconds
+    });
+    best.map(|best| best.1 / slowdown(application, rules))
+}
+
 /// Progress per second at a size, in steps at the first batch, as the job's own measurements on the kind say; `None` where it has
 /// none, or cannot run there. `most_total` bounds the total batch.
 pub fn rate(job: &Job, application: &Application, rules: &Rules, size: Size<'_>, most_total: f64) -> Option<f64> {

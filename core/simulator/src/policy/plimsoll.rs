@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use plimsoll_scheduling::elastic::{Answer, Job as Asked, Nodes, Offer, Request, Running, Settings, allocate, place};
 
 use super::{Policy, View};
-use crate::beliefs::{Size, counts, most_gpus, rate, speed_of_one, true_rate};
+use crate::beliefs::{Size, corrected_rate, counts, most_gpus, speed_of_one, true_rate};
 use crate::cache::Cache;
 use crate::cluster::Allocation;
 use crate::engine::full_restart_seconds;
@@ -39,7 +39,6 @@ pub struct Plimsoll {
     information: Information,
     settings: Settings,
     every_seconds: f64,
-    untried: f64,
     left_share: f64,
     error: f64,
     seed: u64,
@@ -62,7 +61,6 @@ impl Plimsoll {
             information,
             settings,
             every_seconds,
-            untried: 1.0,
             left_share: LEFT_SHARE,
             error,
             seed,
@@ -73,10 +71,9 @@ impl Plimsoll {
     }
 
     /// With other settings.
-    pub fn with(mut self, settings: Settings, every_seconds: f64, untried: f64, left_share: f64) -> Self {
+    pub fn with(mut self, settings: Settings, every_seconds: f64, left_share: f64) -> Self {
         self.settings = settings;
         self.every_seconds = every_seconds;
-        self.untried = untried;
         self.left_share = left_share;
         self
     }
@@ -155,9 +152,7 @@ impl Plimsoll {
         let offer = |(size, rate): (&Size<'_>, &Option<f64>)| {
             let room = application.steps[size.index].as_ref().map_or(0, |steps| most_gpus(application, steps));
             let generic = speeds[size.index] * f64::from(size.gpus).powf(GENERIC_POWER);
-            let untried =
-                if self.information != Information::Speed && size.gpus > job.most_gpus { self.untried } else { 1.0 };
-            let rate = if known { rate.map(|rate| rate * untried) } else { Some(generic) };
+            let rate = if known { *rate } else { Some(generic) };
             let rate = rate.filter(|rate| *rate > 0.0 && size.gpus <= room)?;
             Some(Offer { class: size.index, gpus: size.gpus, rate, now: size.gpus <= cap })
         };
@@ -188,21 +183,48 @@ fn sizes<'a>(view: &View<'a>) -> Vec<Size<'a>> {
     kinds.flat_map(|(index, kind)| counts(kind).into_iter().map(move |gpus| Size { index, kind, gpus })).collect()
 }
 
-/// The rate that a job's measurements say; on a kind that it has not tried, that of the first that it has, scaled by what one GPU
-/// of each does.
+/// The rate that a job's measurements say. Where a kind has not seen a run like it (one GPU, one node, several), the kind that
+/// has and knows most says it, scaled by what one GPU of each does: the fit alone would promise an exchange for nothing.
 fn measured(view: &View<'_>, job: &Job, size: Size<'_>) -> Option<f64> {
     let application = view.application(job);
-    if job.measured[size.index].estimate.is_some() {
-        return rate(job, application, view.rules, size, f64::INFINITY);
+    let nodes = size.gpus.div_ceil(size.kind.gpus_per_node);
+    let like = |kind: usize| {
+        job.measured[kind].seen.iter().any(|seen| regime(seen.nodes, seen.gpus) >= regime(nodes, size.gpus))
+    };
+    let own = || corrected_rate(job, application, view.rules, size);
+    if like(size.index) {
+        return own();
     }
-    let tried = job.measured.iter().position(|measured| measured.estimate.is_some())?;
-    let kind = crate::cluster::Kind { gpus_per_node: size.kind.gpus_per_node, ..view.cluster.kinds[tried].clone() };
-    let there = rate(job, application, view.rules, Size { index: tried, kind: &kind, gpus: size.gpus }, f64::INFINITY)?;
-    Some(there * speed_of_one(application, view.rules, size.index)? / speed_of_one(application, view.rules, tried)?)
+    let held = job.allocation.as_ref().map(|held| held.kind);
+    let known = (0..job.measured.len()).filter(|kind| job.measured[*kind].estimate.is_some());
+    let best = known.max_by_key(|kind| (like(*kind), held == Some(*kind), job.measured[*kind].seen.len()))?;
+    if best == size.index {
+        return own();
+    }
+    let kind = crate::cluster::Kind { gpus_per_node: size.kind.gpus_per_node, ..view.cluster.kinds[best].clone() };
+    let there = corrected_rate(job, application, view.rules, Size { index: best, kind: &kind, gpus: size.gpus })?;
+    let ratio = speed_of_one(application, view.rules, size.index)? / speed_of_one(application, view.rules, best)?;
+    // Its own compute is what it has measured; how that scales is what the other says.
+    let one = |index: usize, kind: &crate::cluster::Kind| {
+        corrected_rate(job, application, view.rules, Size { index, kind, gpus: 1 })
+    };
+    match (job.measured[size.index].estimate, one(size.index, size.kind), one(best, &kind)) {
+        (Some(_), Some(here), Some(other)) => Some(there * here / other),
+        _ => Some(there * ratio),
+    }
 }
 
-/// The rate that was predicted, corrected by what was measured: by the fit where a run like it was seen, else by how far off the
-/// prediction was on that kind.
+/// What an exchange has to do with: none, one node, several.
+fn regime(nodes: u32, gpus: u32) -> u8 {
+    match (nodes, gpus) {
+        (_, 1) => 0,
+        (1, _) => 1,
+        _ => 2,
+    }
+}
+
+/// The rate that was predicted; at a count that was seen on the kind what was measured, and at another one the prediction corrected
+/// by how far off it was at the nearest count seen.
 fn predicted(view: &View<'_>, job: &Job, size: Size<'_>, seed: u64, error: f64) -> Option<f64> {
     let application = view.application(job);
     // Off by one share at one GPU and by another at the whole kind: a model of size errs smoothly.
@@ -217,27 +239,15 @@ fn predicted(view: &View<'_>, job: &Job, size: Size<'_>, seed: u64, error: f64) 
     if known.estimate.is_none() {
         return Some(prediction);
     }
-    let nodes = size.gpus.div_ceil(size.kind.gpus_per_node);
-    let like = |seen: &crate::estimate::Seen| match (nodes, size.gpus) {
-        (_, 1) => true,
-        (1, gpus) => seen.nodes == 1 && seen.gpus > 1 && 2 * seen.gpus >= gpus,
-        (_, gpus) => seen.nodes > 1 && 2 * seen.gpus >= gpus,
-    };
-    if known.seen.iter().any(like) {
-        return rate(job, application, view.rules, size, f64::INFINITY);
+    // Of the nearest count that was seen, what the fit says of it against what was predicted of it.
+    let distance = |gpus: u32| (f64::from(gpus) / f64::from(size.gpus)).ln().abs();
+    let nearest = known.seen.iter().map(|seen| seen.gpus).min_by(|a, b| distance(*a).total_cmp(&distance(*b)))?;
+    let there = Size { gpus: nearest, ..size };
+    let seen = corrected_rate(job, application, view.rules, there)?;
+    if nearest == size.gpus {
+        return Some(seen);
     }
-    // Of each count seen, what the fit says of it against what was predicted of it.
-    let mut counts: Vec<u32> = known.seen.iter().map(|seen| seen.gpus).collect();
-    counts.sort_unstable();
-    counts.dedup();
-    let ratio = |gpus: &u32| {
-        let size = Size { gpus: *gpus, ..size };
-        let said = true_rate(job, application, view.rules, size, off(*gpus))?;
-        Some((rate(job, application, view.rules, size, f64::INFINITY)? / said).ln())
-    };
-    let ratios: Vec<f64> = counts.iter().filter_map(ratio).collect();
-    let correction = if ratios.is_empty() { 0.0 } else { ratios.iter().sum::<f64>() / ratios.len() as f64 };
-    Some(prediction * correction.exp())
+    Some(prediction * seen / true_rate(job, application, view.rules, there, off(nearest))?)
 }
 
 /// Nominal speed of a GPU in terms of T4: peaks of its data sheet in single precision; 1 for what is not in the list.
