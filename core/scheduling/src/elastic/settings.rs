@@ -51,7 +51,7 @@ impl Settings {
     pub const WORK_UNKNOWN: Self = Self {
         reference_gpus: 16,
         objective: Objective::Prices(Phantom { mass: 8.0, power: 0.5 }),
-        keep: 1.1,
+        keep: 1.2,
         caution: 1.0,
         horizon_share: 1.0,
         horizon_seconds: (700.0, 1800.0),
@@ -59,11 +59,14 @@ impl Settings {
 
     /// For jobs that declare their total work.
     pub const WORK_KNOWN: Self = Self {
-        reference_gpus: 1,
+        reference_gpus: 16,
         objective: Objective::Prices(Phantom { mass: 0.0, power: 0.5 }),
         keep: 1.06,
         caution: 1.5,
         horizon_share: 0.7,
         horizon_seconds: (1000.0, 7200.0),
     };
+
+    /// For jobs whose speed was predicted too: their first size is a good one, so there is less reason to leave it.
+    pub const SPEED_KNOWN: Self = Self { keep: 1.2, ..Self::WORK_KNOWN };
 }

@@ -25,7 +25,7 @@ pub enum Information {
 }
 
 /// Share of the work done that is believed to be left, where the total is not known, and the seconds that it is at least.
-const LEFT_SHARE: f64 = 0.3;
+const LEFT_SHARE: f64 = 1.0;
 const LEFT_SECONDS: f64 = 600.0;
 /// Power of GPUs that a job without a measurement is believed to speed up by.
 const GENERIC_POWER: f64 = 0.7;
@@ -39,7 +39,6 @@ pub struct Plimsoll {
     information: Information,
     settings: Settings,
     every_seconds: f64,
-    left_share: f64,
     error: f64,
     seed: u64,
     rates: Cache,
@@ -54,14 +53,13 @@ impl Plimsoll {
         let (settings, every_seconds, letter) = match information {
             Information::Measured => (Settings::WORK_UNKNOWN, 180.0, "a"),
             Information::Work => (Settings::WORK_KNOWN, 120.0, "b"),
-            Information::Speed => (Settings::WORK_KNOWN, 120.0, "c"),
+            Information::Speed => (Settings::SPEED_KNOWN, 60.0, "c"),
         };
         Self {
             name: format!("plimsoll-{letter}"),
             information,
             settings,
             every_seconds,
-            left_share: LEFT_SHARE,
             error,
             seed,
             rates: Cache::default(),
@@ -70,11 +68,10 @@ impl Plimsoll {
         }
     }
 
-    /// With other settings.
-    pub fn with(mut self, settings: Settings, every_seconds: f64, left_share: f64) -> Self {
+    /// With other settings, and a plan every so many seconds where there is no news.
+    pub fn with(mut self, settings: Settings, every_seconds: f64) -> Self {
         self.settings = settings;
         self.every_seconds = every_seconds;
-        self.left_share = left_share;
         self
     }
 
@@ -162,7 +159,7 @@ impl Plimsoll {
         let one = offers.iter().filter(|offer| offer.gpus == 1).map(|offer| offer.rate).fold(0.0, f64::max);
         let remaining = match self.information {
             _ if !known => GENERIC_SECONDS,
-            Information::Measured => (self.left_share * job.progress).max(LEFT_SECONDS * now_rate.unwrap_or(one)),
+            Information::Measured => (LEFT_SHARE * job.progress).max(LEFT_SECONDS * now_rate.unwrap_or(one)),
             _ => application.runs.total() - job.progress,
         };
         let running = held.map(|(class, gpus)| Running {
