@@ -1,10 +1,14 @@
 //! From prices to sizes.
 
-use super::knapsack::{Column, fill};
+use super::knapsack::{Column, fill, states};
+use super::search::search;
 use super::{Job, Objective, Offer, Settings, prices};
 
 /// The least share of its value that a change is believed to keep.
 const LEAST_SHARE: f64 = 0.02;
+
+/// States up to which knapsacks are solved exactly; beyond, by prices.
+const EXACT_STATES: usize = 100_000;
 
 /// What the planner answers.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,6 +17,10 @@ pub struct Answer {
     pub choices: Vec<Option<usize>>,
     /// Worth of a unit of each job's progress.
     pub prices: Vec<f64>,
+    /// What the choices are worth at these prices, changes taken off and pinned jobs left out.
+    pub worth: f64,
+    /// What no choice is worth more than; the worth itself where the answer is exact.
+    pub bound: f64,
 }
 
 /// Which offer each job gets within the GPUs of each class; `speeds` are the classes' nominal speeds, for what is still to come.
@@ -20,7 +28,10 @@ pub struct Answer {
 /// A pinned job keeps what it holds. A job whose holding is among its offers may keep it; whatever else it gets is a change.
 pub fn allocate(capacity: &[u32], speeds: &[f64], jobs: &[Job], settings: &Settings) -> Answer {
     let prices = match settings.objective {
-        Objective::Prices(phantom) => prices::exact(capacity, speeds, jobs, phantom, settings),
+        Objective::Prices(phantom) if states(capacity) <= EXACT_STATES => {
+            prices::exact(capacity, speeds, jobs, phantom, settings)
+        }
+        Objective::Prices(phantom) => prices::searched(capacity, speeds, jobs, phantom, settings),
         Objective::Shares { bias, half_seconds, .. } => {
             let favour = |job: &Job| match prices::seconds(job, settings) {
                 seconds if job.known => (half_seconds / (half_seconds + seconds)).powf(bias),
@@ -59,7 +70,15 @@ pub fn allocate(capacity: &[u32], speeds: &[f64], jobs: &[Job], settings: &Setti
         };
         columns.push(job.offers.iter().map(column).collect());
     }
-    for (at, choice) in fill(&free, &columns).into_iter().enumerate() {
+    let exact = states(capacity) <= EXACT_STATES;
+    let (found, bound) = if exact {
+        (fill(&free, &columns), None)
+    } else {
+        let found = search(&free, &columns, &[]);
+        (found.choices, Some(found.bound))
+    };
+    let worth: f64 = columns.iter().zip(&found).filter_map(|(columns, choice)| Some(columns[(*choice)?].worth)).sum();
+    for (at, choice) in found.into_iter().enumerate() {
         choices[at] = choice;
     }
     for (job, choice) in jobs.iter().zip(&mut choices) {
@@ -67,7 +86,7 @@ pub fn allocate(capacity: &[u32], speeds: &[f64], jobs: &[Job], settings: &Setti
             *choice = job.offers.iter().position(|offer| job.holds(offer));
         }
     }
-    Answer { choices, prices }
+    Answer { choices, prices, worth, bound: bound.unwrap_or(worth) }
 }
 
 /// The least rate that a job is offered.
@@ -117,5 +136,36 @@ mod tests {
     fn equal_jobs_share_where_rates_fall_off() {
         let answer = allocate(&[4], &[1.0], &[job(9e4, None), job(9e4, None)], &Settings::WORK_KNOWN);
         assert_eq!(answer.choices, [Some(1), Some(1)]);
+    }
+
+    #[test]
+    fn a_large_cluster_is_filled_lawfully_and_near_its_bound() {
+        let jobs: Vec<Job> = (0_u32..300)
+            .map(|at| Job { remaining: f64::from(100 + at * 37 % 9000), ..job(1.0, None) })
+            .map(|job| Job {
+                offers: [(0, 1.0), (1, 2.0)]
+                    .iter()
+                    .flat_map(|(class, speed)| {
+                        [1, 2, 4, 8].map(|gpus: u32| Offer {
+                            class: *class,
+                            gpus,
+                            rate: speed * f64::from(gpus).powf(0.8),
+                            now: true,
+                        })
+                    })
+                    .collect(),
+                ..job
+            })
+            .collect();
+        let capacity = [512, 512];
+        let answer = allocate(&capacity, &[1.0, 2.0], &jobs, &Settings::WORK_KNOWN);
+        let mut held = [0; 2];
+        for (job, choice) in jobs.iter().zip(&answer.choices) {
+            if let Some(at) = choice {
+                held[job.offers[*at].class] += job.offers[*at].gpus;
+            }
+        }
+        assert!(held[0] <= capacity[0] && held[1] <= capacity[1], "{held:?}");
+        assert!(answer.worth > 0.97 * answer.bound, "{} of {}", answer.worth, answer.bound);
     }
 }

@@ -1,7 +1,8 @@
 //! What a unit of each job's progress is worth.
 
 use super::knapsack::{Column, Worth};
-use super::{Job, Phantom, Settings};
+use super::search::dual;
+use super::{Job, Offer, Phantom, Settings};
 
 /// Seconds of a job's work at its best rate up to the reference size.
 pub(super) fn seconds(job: &Job, settings: &Settings) -> f64 {
@@ -48,10 +49,54 @@ pub(super) fn exact(capacity: &[u32], speeds: &[f64], jobs: &[Job], phantom: Pha
     prices
 }
 
+/// How often prices of GPUs are worked out anew, and in how many rounds.
+const REFRESHES: usize = 24;
+const ROUNDS: usize = 12;
+
+/// The same where the programme has too many states: what an offer takes away is its GPUs at a price for each class, which is
+/// searched for again after every 24th of the jobs.
+pub(super) fn searched(
+    capacity: &[u32],
+    speeds: &[f64],
+    jobs: &[Job],
+    phantom: Phantom,
+    settings: &Settings,
+) -> Vec<f64> {
+    let all: f64 = capacity.iter().zip(speeds).map(|(gpus, speed)| f64::from(*gpus) * speed).sum();
+    let later = |class: usize, gpus: u32| {
+        let share = (f64::from(gpus) * speeds[class] / all.max(f64::MIN_POSITIVE)).min(1.0);
+        phantom.mass * (1.0 - (1.0 - share).powf(phantom.power))
+    };
+    let mut gpu_prices = vec![0.0; capacity.len()];
+    let mut columns: Vec<Vec<Column>> = Vec::with_capacity(jobs.len());
+    let mut prices = vec![0.0; jobs.len()];
+    let every = jobs.len().div_ceil(REFRESHES).max(1);
+    for (turn, at) in order(jobs, settings).into_iter().enumerate() {
+        if turn > 0 && turn % every == 0 {
+            // The first search starts from prices that would take all that the jobs are worth.
+            let start = if gpu_prices.iter().any(|price| *price > 0.0) { gpu_prices.as_slice() } else { &[] };
+            gpu_prices = dual(capacity, &columns, start, ROUNDS).1;
+        }
+        let job = &jobs[at];
+        let fits = job.offers.iter().filter(|offer| offer.gpus <= capacity[offer.class]);
+        let asked = fits.map(|offer| {
+            let taken = (gpu_prices[offer.class] * f64::from(offer.gpus)).max(later(offer.class, offer.gpus));
+            (job.weight + taken) / offer.rate
+        });
+        let price = asked.fold(f64::INFINITY, f64::min);
+        if !price.is_finite() {
+            continue;
+        }
+        prices[at] = price;
+        let column = |offer: &Offer| Column { class: offer.class, gpus: offer.gpus, worth: price * offer.rate };
+        columns.push(job.offers.iter().map(column).collect());
+    }
+    prices
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::elastic::Offer;
 
     const NOBODY: Phantom = Phantom { mass: 0.0, power: 0.5 };
 
@@ -71,5 +116,22 @@ mod tests {
     fn a_job_without_offers_has_no_price() {
         let none = Job { offers: Vec::new(), ..job(1.0) };
         assert_eq!(exact(&[4], &[1.0], &[none], NOBODY, &Settings::WORK_KNOWN), [0.0]);
+    }
+
+    /// A price per GPU knows the last GPU's worth, and an offer of many takes dearer ones: searched prices are low, and
+    /// in much the same ratio for all.
+    #[test]
+    fn searched_prices_are_near_the_exact_ones() {
+        let offers = |speed: f64| {
+            let rate = |gpus: u32| speed * f64::from(gpus).powf(0.8);
+            [1, 2, 3, 4, 6, 8, 12, 16].map(|gpus| Offer { class: 0, gpus, rate: rate(gpus), now: true }).to_vec()
+        };
+        let sized = |at: u32| Job { offers: offers(1.0 + f64::from(at * 7 % 5)), ..job(f64::from(at)) };
+        let jobs: Vec<Job> = (1..40).map(sized).collect();
+        let exactly = exact(&[64], &[1.0], &jobs, NOBODY, &Settings::WORK_KNOWN);
+        let nearly = searched(&[64], &[1.0], &jobs, NOBODY, &Settings::WORK_KNOWN);
+        for (nearly, exactly) in nearly.iter().zip(&exactly) {
+            assert!((0.5..1.1).contains(&(nearly / exactly)), "{nearly} against {exactly}");
+        }
     }
 }

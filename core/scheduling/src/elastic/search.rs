@@ -23,12 +23,21 @@ pub struct Found {
 /// The choices of the best round are then made to fit, the smallest loss per GPU first, and what is left is filled. `start` are
 /// prices of an earlier search; empty for none.
 pub fn search(capacity: &[u32], jobs: &[Vec<Column>], start: &[f64]) -> Found {
+    let (bound, prices) = dual(capacity, jobs, start, ROUNDS);
+    let mut choices: Vec<Option<usize>> = jobs.iter().map(|columns| choice(columns, &prices)).collect();
+    fit(capacity, jobs, &prices, &mut choices);
+    let worth = jobs.iter().zip(&choices).filter_map(|(columns, choice)| Some(columns[(*choice)?].worth)).sum();
+    Found { choices, worth, bound, prices }
+}
+
+/// The least dual value that some rounds find, and the prices it is found at.
+pub(super) fn dual(capacity: &[u32], jobs: &[Vec<Column>], start: &[f64], rounds: usize) -> (f64, Vec<f64>) {
     let total: f64 = jobs.iter().map(|columns| columns.iter().map(|c| c.worth).fold(0.0, f64::max)).sum();
     let gpus: f64 = capacity.iter().map(|gpus| f64::from(*gpus)).sum();
-    let mut prices =
-        if start.len() == capacity.len() { start.to_vec() } else { vec![total / gpus.max(1.0); capacity.len()] };
+    let fresh = || vec![total / gpus.max(1.0); capacity.len()];
+    let mut prices = if start.len() == capacity.len() { start.to_vec() } else { fresh() };
     let mut best = (f64::INFINITY, prices.clone());
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         let (asked, surplus) = ask(capacity.len(), jobs, &prices);
         let paid: f64 = prices.iter().zip(capacity).map(|(price, gpus)| price * f64::from(*gpus)).sum();
         if surplus + paid < best.0 {
@@ -40,11 +49,7 @@ pub fn search(capacity: &[u32], jobs: &[Vec<Column>], start: &[f64]) -> Found {
             *price = (*price * (step * over.clamp(-1.0, 2.0)).exp()).max(1e-12);
         }
     }
-    let (bound, prices) = best;
-    let mut choices: Vec<Option<usize>> = jobs.iter().map(|columns| choice(columns, &prices)).collect();
-    fit(capacity, jobs, &prices, &mut choices);
-    let worth = jobs.iter().zip(&choices).filter_map(|(columns, choice)| Some(columns[(*choice)?].worth)).sum();
-    Found { choices, worth, bound, prices }
+    best
 }
 
 fn net(column: &Column, prices: &[f64]) -> f64 {

@@ -61,7 +61,7 @@ impl Settings {
     pub const WORK_KNOWN: Self = Self {
         reference_gpus: 16,
         objective: Objective::Prices(Phantom { mass: 0.0, power: 0.5 }),
-        keep: 1.06,
+        keep: 1.12,
         caution: 1.5,
         horizon_share: 0.7,
         horizon_seconds: (1000.0, 7200.0),

@@ -180,44 +180,19 @@ fn sizes<'a>(view: &View<'a>) -> Vec<Size<'a>> {
     kinds.flat_map(|(index, kind)| counts(kind).into_iter().map(move |gpus| Size { index, kind, gpus })).collect()
 }
 
-/// The rate that a job's measurements say. Where a kind has not seen a run like it (one GPU, one node, several), the kind that
-/// has and knows most says it, scaled by what one GPU of each does: the fit alone would promise an exchange for nothing.
+/// The rate that a job's measurements say; on a kind that it has not tried that of the one it runs on, or knows most of, scaled by
+/// what one GPU of each does.
 fn measured(view: &View<'_>, job: &Job, size: Size<'_>) -> Option<f64> {
     let application = view.application(job);
-    let nodes = size.gpus.div_ceil(size.kind.gpus_per_node);
-    let like = |kind: usize| {
-        job.measured[kind].seen.iter().any(|seen| regime(seen.nodes, seen.gpus) >= regime(nodes, size.gpus))
-    };
-    let own = || corrected_rate(job, application, view.rules, size);
-    if like(size.index) {
-        return own();
+    if job.measured[size.index].estimate.is_some() {
+        return corrected_rate(job, application, view.rules, size);
     }
     let held = job.allocation.as_ref().map(|held| held.kind);
     let known = (0..job.measured.len()).filter(|kind| job.measured[*kind].estimate.is_some());
-    let best = known.max_by_key(|kind| (like(*kind), held == Some(*kind), job.measured[*kind].seen.len()))?;
-    if best == size.index {
-        return own();
-    }
+    let best = known.max_by_key(|kind| (held == Some(*kind), job.measured[*kind].seen.len()))?;
     let kind = crate::cluster::Kind { gpus_per_node: size.kind.gpus_per_node, ..view.cluster.kinds[best].clone() };
     let there = corrected_rate(job, application, view.rules, Size { index: best, kind: &kind, gpus: size.gpus })?;
-    let ratio = speed_of_one(application, view.rules, size.index)? / speed_of_one(application, view.rules, best)?;
-    // Its own compute is what it has measured; how that scales is what the other says.
-    let one = |index: usize, kind: &crate::cluster::Kind| {
-        corrected_rate(job, application, view.rules, Size { index, kind, gpus: 1 })
-    };
-    match (job.measured[size.index].estimate, one(size.index, size.kind), one(best, &kind)) {
-        (Some(_), Some(here), Some(other)) => Some(there * here / other),
-        _ => Some(there * ratio),
-    }
-}
-
-/// What an exchange has to do with: none, one node, several.
-fn regime(nodes: u32, gpus: u32) -> u8 {
-    match (nodes, gpus) {
-        (_, 1) => 0,
-        (1, _) => 1,
-        _ => 2,
-    }
+    Some(there * speed_of_one(application, view.rules, size.index)? / speed_of_one(application, view.rules, best)?)
 }
 
 /// The rate that was predicted; at a count that was seen on the kind what was measured, and at another one the prediction corrected
