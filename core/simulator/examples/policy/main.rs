@@ -10,6 +10,7 @@
     reason = "an example is no part of the pure core"
 )]
 
+mod golden;
 mod sets;
 mod table;
 mod timed;
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
             "--only" => only = arguments.next(),
             other => {
                 eprintln!(
-                    "error: `{other}` is unknown: give --traces DIR to add the traces of a folder, --only SET for one set"
+                    "error: `{other}` is unknown: give --traces DIR to add the traces of a folder, --only SET for one set or golden"
                 );
                 return ExitCode::from(2);
             }
@@ -54,6 +55,15 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if only.as_deref() == Some("golden") {
+        return match golden::print(&sets, traces.as_deref()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     for set in sets.iter().filter(|set| only.as_ref().is_none_or(|only| set.name.starts_with(only.as_str()))) {
         println!("\n{}: {} traces on {}", set.name, set.workloads.len(), set.cluster);
         for knowledge in set.knowledge {

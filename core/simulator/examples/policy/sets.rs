@@ -30,6 +30,7 @@ const OURS: &[&str] = &["sia", "sia-uncapped", "plimsoll-a", "plimsoll-b", "plim
 const PEERS: &[&str] = &[
     "sia",
     "sia-uncapped",
+    "pollux",
     "tiresias",
     "optimus",
     "srtf",
@@ -76,6 +77,13 @@ pub(crate) fn all(folder: Option<&Path>) -> Result<Vec<Set>, Box<dyn Error>> {
     add("long", mixed, Rules::SIA, REFIT, OURS, &["newtrace"])?;
     add("real world", mixed, Rules::real(1), REFIT, OURS, &["saturn", "philly"])?;
     Ok(sets)
+}
+
+/// A workload of a set.
+pub(crate) fn named<'a>(sets: &'a [Set], set: &str, workload: &str) -> Option<(&'a Set, &'a [Submission])> {
+    let set = sets.iter().find(|known| known.name == set)?;
+    let (_, jobs) = set.workloads.iter().find(|(name, _)| name == workload)?;
+    Some((set, jobs))
 }
 
 /// The workloads of a folder, by number.
