@@ -12,7 +12,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use plimsoll_simulator::policy::{NAMES, by_name};
 use plimsoll_simulator::profile::Catalogue;
 use plimsoll_simulator::{Figures, Outcome as Simulated, ReadError, Rules, SimulationError};
-use plimsoll_simulator::{builtin, finish_time_fairness, simulate};
+use plimsoll_simulator::{builtin, energy_kwh, finish_time_fairness, simulate};
 use thiserror::Error;
 
 use crate::args::{SimulateArgs, World};
@@ -47,6 +47,7 @@ struct Run {
     figures: Figures,
     /// Finish-time fairness of each job.
     rho: Vec<f64>,
+    energy_kwh: f64,
 }
 
 pub(crate) fn run(
@@ -93,17 +94,32 @@ fn runs(args: &SimulateArgs, stderr: &mut dyn Write) -> Result<Vec<Run>, Simulat
             by_name(name, args.error, args.seed).ok_or_else(|| SimulateError::Policy { name: name.clone() })?;
         let simulated = simulate(&workload, &args.cluster, &catalogue, policy.as_mut(), &rules)?;
         let rho = finish_time_fairness(&simulated, &args.cluster, &catalogue, &rules);
-        runs.push(Run { figures: simulated.figures(), rho: rho.into_iter().flatten().collect(), simulated });
+        runs.push(Run {
+            figures: simulated.figures(),
+            rho: rho.into_iter().flatten().collect(),
+            energy_kwh: energy_kwh(&simulated, &args.cluster),
+            simulated,
+        });
     }
     Ok(runs)
 }
 
 /// Names of the columns, and whether a cell is a number.
-const HEADER: [&str; 9] =
-    ["POLICY", "AVERAGE", "P99", "MAKESPAN", "GPU-HOURS/JOB", "RESTARTS/JOB", "RESTORING", "WAITING", "RHO > 1"];
+const HEADER: [&str; 10] = [
+    "POLICY",
+    "AVERAGE",
+    "P99",
+    "MAKESPAN",
+    "GPU-HOURS/JOB",
+    "RESTARTS/JOB",
+    "RESTORING",
+    "WAITING",
+    "RHO > 1",
+    "ENERGY",
+];
 
 /// The figures of every run, as cells.
-fn cells(run: &Run) -> [String; 9] {
+fn cells(run: &Run) -> [String; 10] {
     let hours = |seconds: f64| format!("{:.2} h", seconds / 3600.0);
     let Figures { average_seconds, p99_seconds, makespan_seconds, gpu_hours_per_job, restarts_per_job, .. } =
         run.figures;
@@ -120,6 +136,7 @@ fn cells(run: &Run) -> [String; 9] {
         format!("{:.1} %", 100.0 * run.figures.restoring_share),
         format!("{waiting:.1}"),
         format!("{:.1} %", 100.0 * unfair),
+        format!("{:.0} kWh", run.energy_kwh),
     ]
 }
 

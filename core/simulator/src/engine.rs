@@ -53,7 +53,8 @@ pub enum SimulationError {
 /// Runs a workload under a policy to its end.
 ///
 /// Each round advances every job to the boundary, asks the policy with the jobs that were submitted and have not ended, and gives
-/// out what it plans (rule 1).
+/// out what it plans (rule 1). With [`Rules::events_seconds`] the boundaries are that close, and the policy is asked when somebody
+/// came or ended, or its round is over.
 ///
 /// # Errors
 ///
@@ -79,9 +80,12 @@ pub fn simulate(
         }
         jobs.push(Job::new(id, submission.clone(), application, cluster.kinds.len(), policy.elastic()));
     }
-    let seconds = policy.round_seconds();
+    let round_seconds = policy.round_seconds();
+    let seconds = rules.events_seconds.map_or(round_seconds, |events| events.min(round_seconds));
     let mut rounds = Vec::new();
     let mut now = 0.0;
+    let mut asked_at = f64::NEG_INFINITY;
+    let mut asked_with: Vec<usize> = Vec::new();
     while jobs.iter().any(|job| job.completed_at.is_none()) {
         for job in &mut jobs {
             if job.completed_at.is_none() {
@@ -96,6 +100,12 @@ pub fn simulate(
         if active.is_empty() {
             continue;
         }
+        if now - asked_at < round_seconds && active == asked_with {
+            rounds.push(round(&jobs, &active, now, seconds, cluster));
+            continue;
+        }
+        asked_at = now;
+        asked_with.clone_from(&active);
         let view = View { now, cluster, catalogue, rules, jobs: active.iter().map(|at| &jobs[*at]).collect() };
         let plan = policy.plan(&view);
         lawful(&plan, cluster, policy.name(), now)?;

@@ -1,11 +1,20 @@
 //! Training jobs over traces in virtual time, under Plimsoll's planner and under its peers' policies.
+//!
+//! ```text
+//! texts ─▶ workload: who comes when          ─┐
+//!       ─▶ profile: what jobs truly do        ├▶ simulate: advance, ask the policy, give out ─▶ Outcome ─▶ Figures
+//! Rules: what restarts cost, what goes wrong ─┘        policy: Plimsoll, Sia, Pollux, Gavel, ...
+//! ```
+//!
+//! Jobs believe what they measured ([`estimate`]); the truth is in the profiles alone. All of it is pure: texts come in from the
+//! caller, time is virtual, chance is seeded, and the same inputs give the same outcome.
 
-#![allow(dead_code)]
 mod batch;
 mod beliefs;
 pub mod builtin;
 mod cache;
 mod cluster;
+mod energy;
 mod engine;
 pub mod estimate;
 mod fairness;
@@ -23,6 +32,7 @@ mod world;
 
 pub use batch::{Cut, Limits};
 pub use cluster::{Allocation, Cluster, ClusterError, Kind};
+pub use energy::energy_kwh;
 pub use engine::{SimulationError, simulate};
 pub use fairness::finish_time_fairness;
 pub use free::Free;

@@ -46,6 +46,9 @@ pub struct Rules {
     pub knowledge: Knowledge,
     /// What goes wrong.
     pub world: World,
+    /// Event-driven where there is a number: arrivals and ends are seen so many seconds after they happen at most, and the policy
+    /// is asked at once; without events it is still asked at its rounds. Above 0.
+    pub events_seconds: Option<f64>,
 }
 
 impl Rules {
@@ -58,6 +61,7 @@ impl Rules {
         pollux_memory: false,
         knowledge: Knowledge::Refit,
         world: World::CALM,
+        events_seconds: None,
     };
 
     /// As the simulator of the Pollux paper has them.
@@ -69,6 +73,7 @@ impl Rules {
         pollux_memory: true,
         knowledge: Knowledge::Refit,
         world: World::CALM,
+        events_seconds: None,
     };
 
     /// A real cluster: profiles and restart costs as Sia has them, every move paid, and things go wrong by seed.
