@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use plimsoll_simulator::Cluster;
 
 use crate::size::{ClassArgument, Gpus, Price, overhead, positive};
 
@@ -25,6 +26,8 @@ pub(crate) enum Command {
         override_usage = "plimsoll size (-f FILE | --hf CONFIG | --preset NAME) [--gpus CLASS:COUNT]... [OPTIONS]"
     )]
     Size(Box<SizeArgs>),
+    /// Run a workload under several policies in virtual time, and compare them
+    Simulate(SimulateArgs),
     /// Print a completion script for a shell
     Completion {
         /// The shell
@@ -129,6 +132,46 @@ pub(crate) struct SiteArgs {
     /// spec.checkpoint.seconds it says how often to write checkpoints
     #[arg(long, value_name = "HOURS", value_parser = positive)]
     pub(crate) gpu_hours_per_failure: Option<f64>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SimulateArgs {
+    /// Workload: a file of jobs (CSV as Pollux and Sia have it, JSON lines, or a list of Philly), or pollux-1 to pollux-8,
+    /// which are built in
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: String,
+    /// Cluster, as kinds of GPU with their nodes and GPUs of each, such as t4=16x4 or aws=6x4,rtx=3x8
+    #[arg(long, value_name = "KIND=NODESxGPUS", default_value = "t4=16x4")]
+    pub(crate) cluster: Cluster,
+    /// Policies, with commas between them
+    #[arg(long = "policy", value_name = "NAME", value_delimiter = ',', default_value = "plimsoll-b,sia,tiresias")]
+    pub(crate) policies: Vec<String>,
+    /// Folder with a folder of profiles for each application; those of the Pollux paper on T4 unless given
+    #[arg(long, value_name = "DIR")]
+    pub(crate) profiles: Option<PathBuf>,
+    /// Rules: those of a published simulator, or of a real cluster, in which moves are paid and things go wrong
+    #[arg(long, value_enum, default_value_t = World::Real)]
+    pub(crate) world: World,
+    /// Seed of everything that is drawn
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Largest error of predicted step times, as a share
+    #[arg(long, value_name = "SHARE", default_value_t = 0.2)]
+    pub(crate) error: f64,
+    /// Write a report with charts into an HTML file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+}
+
+/// Rules of a simulation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum World {
+    /// Of a real cluster.
+    Real,
+    /// Of the Sia paper's simulator.
+    Sia,
+    /// Of the Pollux paper's simulator.
+    Pollux,
 }
 
 /// What a TrainingJob calls its precisions.

@@ -1,9 +1,11 @@
-//! The plimsoll command: size a job, explain a decision.
+//! The plimsoll command: size a job, explain a decision, simulate a workload.
 //!
 //! Data goes to standard output, talk to standard error. Exit codes: 0 done, 1 failure, 2 bad usage, 3 the job is valid
 //! but does not fit.
 
 mod args;
+mod palette;
+mod simulate;
 mod size;
 
 use std::ffi::OsString;
@@ -20,6 +22,8 @@ use args::{Args, Command};
 enum CommandError {
     #[error("failed to size")]
     Size(#[from] size::SizeError),
+    #[error("failed to simulate")]
+    Simulate(#[from] simulate::SimulateError),
     #[error("failed to write the output")]
     Write(#[from] io::Error),
 }
@@ -89,6 +93,7 @@ fn dispatch(
 ) -> Result<Outcome, CommandError> {
     match command {
         Command::Size(args) => size::run(&args, stdout, stderr),
+        Command::Simulate(args) => simulate::run(&args, stdout, stderr),
         Command::Completion { shell } => {
             let mut script = Vec::new();
             // Completion is for the word that is typed, which for a plugin is its file name.

@@ -14,6 +14,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("plimsoll-calibration", &["plimsoll-sizing"]),
     ("plimsoll-scheduling", &["plimsoll-menu"]),
     ("plimsoll-lifecycle", &["plimsoll-protocol", "plimsoll-menu"]),
+    // Drives the planner over traces; what it draws costs nothing to the product, so cli may show it.
+    ("plimsoll-simulator", &["plimsoll-sizing", "plimsoll-scheduling"]),
     ("plimsoll-crds", &[]),
     ("plimsoll-observe", &["plimsoll-crds", "plimsoll-scheduling", "plimsoll-sizing", "plimsoll-menu"]),
     ("plimsoll-telemetry", &[]),
@@ -41,6 +43,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "plimsoll-lifecycle",
             "plimsoll-crds",
             "plimsoll-observe",
+            "plimsoll-simulator",
         ],
     ),
     // What plays the world must not know what Plimsoll thinks of it: never sizing, scheduling or the operator.
@@ -56,8 +59,14 @@ const WORLD: &[&str] =
     &["kube", "kube-core", "k8s-openapi", "tokio", "hyper", "axum", "reqwest", "rand", "getrandom", "tracing"];
 
 /// The crates without Kubernetes, async runtime, clock, environment or randomness.
-const PURE: &[&str] =
-    &["plimsoll-protocol", "plimsoll-menu", "plimsoll-sizing", "plimsoll-scheduling", "plimsoll-lifecycle"];
+const PURE: &[&str] = &[
+    "plimsoll-protocol",
+    "plimsoll-menu",
+    "plimsoll-sizing",
+    "plimsoll-scheduling",
+    "plimsoll-lifecycle",
+    "plimsoll-simulator",
+];
 
 fn metadata() -> Metadata {
     MetadataCommand::new().other_options(vec!["--locked".to_owned()]).exec().unwrap()

@@ -10,19 +10,10 @@ use thiserror::Error as ThisError;
 
 use super::Sized;
 use super::table::rate_unit;
+use crate::palette::COLOURS;
 
 /// Width and height of the picture, in pixels.
 const SIZE: (u32, u32) = (1200, 860);
-/// Colours that people with any colour vision tell apart (Okabe and Ito, Color Universal Design).
-const COLOURS: [RGBColor; 7] = [
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(230, 159, 0),
-    RGBColor(86, 180, 233),
-    RGBColor(0, 0, 0),
-];
 const GIB: f64 = 1_073_741_824.0;
 
 /// Why there is no picture.

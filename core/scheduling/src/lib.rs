@@ -17,6 +17,7 @@ mod books;
 pub mod check;
 mod cluster;
 mod cycle;
+pub mod elastic;
 mod gain;
 mod moves;
 mod namespace_quota;

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`.
 
 mod latency;
+mod policy;
 mod sizing;
 
 /// Measure how long it takes from applying a job that fits until all its pods are bound; or, with `sizing`, how well sizing
@@ -22,6 +23,8 @@ pub(crate) struct Args {
 enum What {
     /// Compare what sizing predicts with published measurements, table by table
     Sizing(sizing::Args),
+    /// Compare the planner with its peers' policies over traces
+    Policy(policy::Args),
 }
 
 impl Args {
@@ -29,6 +32,7 @@ impl Args {
         match self.what {
             None => latency::run(self.jobs, &self.name).await,
             Some(What::Sizing(args)) => args.run(),
+            Some(What::Policy(args)) => args.run(),
         }
     }
 }

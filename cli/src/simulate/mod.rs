@@ -1,0 +1,167 @@
+//! `plimsoll simulate`: a workload under several policies, in virtual time.
+
+mod charts;
+mod files;
+mod report;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use comfy_table::{CellAlignment, Table, presets};
+use plimsoll_simulator::policy::{NAMES, by_name};
+use plimsoll_simulator::profile::Catalogue;
+use plimsoll_simulator::{Figures, Outcome as Simulated, ReadError, Rules, SimulationError};
+use plimsoll_simulator::{builtin, energy_kwh, finish_time_fairness, simulate};
+use thiserror::Error;
+
+use crate::args::{SimulateArgs, World};
+use crate::{CommandError, Outcome};
+
+/// Why there is no simulation.
+#[derive(Debug, Error)]
+pub(crate) enum SimulateError {
+    #[error(transparent)]
+    Files(#[from] files::FilesError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("failed to find the policy {name}; known: {}", NAMES.join(", "))]
+    Policy { name: String },
+    #[error("failed to find the built-in workload {name}; known: pollux-1 to pollux-8, or give a file")]
+    Workload { name: String },
+    #[error(transparent)]
+    Simulation(#[from] SimulationError),
+    #[error("failed to draw the report")]
+    Draw(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("failed to write {}", path.display())]
+    Write {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// One policy's run.
+struct Run {
+    simulated: Simulated,
+    figures: Figures,
+    /// Finish-time fairness of each job.
+    rho: Vec<f64>,
+    energy_kwh: f64,
+}
+
+pub(crate) fn run(
+    args: &SimulateArgs,
+    stdout: &mut dyn Write,
+    stderr: &mut dyn Write,
+) -> Result<Outcome, CommandError> {
+    let runs = runs(args, stderr)?;
+    let cluster = &args.cluster;
+    writeln!(stdout, "{} on {cluster}\n{}", args.trace, table(&runs))?;
+    if let Some(path) = &args.report {
+        let text = report::html(&args.trace, cluster, &runs).map_err(SimulateError::Draw)?;
+        std::fs::write(path, text).map_err(|source| SimulateError::Write { path: path.clone(), source })?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn runs(args: &SimulateArgs, stderr: &mut dyn Write) -> Result<Vec<Run>, SimulateError> {
+    let kinds: Vec<String> = args.cluster.kinds.iter().map(|kind| kind.name.clone()).collect();
+    let profiles = match &args.profiles {
+        Some(folder) => files::profiles(folder)?,
+        None => builtin::profiles(),
+    };
+    let catalogue = Catalogue::read(&profiles, &kinds)?;
+    let text = match builtin::WORKLOADS.iter().find(|(name, _)| *name == args.trace) {
+        Some((_, text)) => (*text).to_owned(),
+        None if args.trace.starts_with("pollux-") => {
+            return Err(SimulateError::Workload { name: args.trace.clone() });
+        }
+        None => files::text(args.trace.as_ref())?,
+    };
+    let rules = match args.world {
+        World::Sia => Rules::SIA,
+        World::Pollux => Rules::POLLUX,
+        World::Real => Rules::real(args.seed),
+    };
+    let workload = rules.world.distort(&plimsoll_simulator::workload::read(&args.trace, &text)?);
+    let mut runs = Vec::new();
+    for (at, name) in args.policies.iter().enumerate() {
+        // Talk, which nobody need hear.
+        let _ =
+            writeln!(stderr, "simulating {} jobs under {name} ({} of {})", workload.len(), at + 1, args.policies.len());
+        let mut policy =
+            by_name(name, args.error, args.seed).ok_or_else(|| SimulateError::Policy { name: name.clone() })?;
+        let simulated = simulate(&workload, &args.cluster, &catalogue, policy.as_mut(), &rules)?;
+        let rho = finish_time_fairness(&simulated, &args.cluster, &catalogue, &rules);
+        runs.push(Run {
+            figures: simulated.figures(),
+            rho: rho.into_iter().flatten().collect(),
+            energy_kwh: energy_kwh(&simulated, &args.cluster),
+            simulated,
+        });
+    }
+    Ok(runs)
+}
+
+/// Names of the columns, and whether a cell is a number.
+const HEADER: [&str; 10] = [
+    "POLICY",
+    "AVERAGE",
+    "P99",
+    "MAKESPAN",
+    "GPU-HOURS/JOB",
+    "RESTARTS/JOB",
+    "RESTORING",
+    "WAITING",
+    "RHO > 1",
+    "ENERGY",
+];
+
+/// The figures of every run, as cells.
+fn cells(run: &Run) -> [String; 10] {
+    let hours = |seconds: f64| format!("{:.2} h", seconds / 3600.0);
+    let Figures { average_seconds, p99_seconds, makespan_seconds, gpu_hours_per_job, restarts_per_job, .. } =
+        run.figures;
+    let rounds = &run.simulated.rounds;
+    let waiting = rounds.iter().map(|round| round.waiting as f64).sum::<f64>() / rounds.len().max(1) as f64;
+    let unfair = run.rho.iter().filter(|rho| **rho > 1.0).count() as f64 / run.rho.len().max(1) as f64;
+    [
+        run.simulated.policy.clone(),
+        hours(average_seconds),
+        hours(p99_seconds),
+        hours(makespan_seconds),
+        format!("{gpu_hours_per_job:.2}"),
+        format!("{restarts_per_job:.2}"),
+        format!("{:.1} %", 100.0 * run.figures.restoring_share),
+        format!("{waiting:.1}"),
+        format!("{:.1} %", 100.0 * unfair),
+        format!("{:.0} kWh", run.energy_kwh),
+    ]
+}
+
+fn table(runs: &[Run]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(HEADER.to_vec());
+    for run in runs {
+        table.add_row(cells(run));
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table.trim_fmt()
+}
+
+/// Restarts by application, for a run.
+fn restarts(run: &Run) -> BTreeMap<&str, (f64, f64)> {
+    let mut sums: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+    for job in &run.simulated.jobs {
+        let sum = sums.entry(&job.application).or_default();
+        *sum = (sum.0 + f64::from(job.restarts), sum.1 + 1.0);
+    }
+    sums
+}

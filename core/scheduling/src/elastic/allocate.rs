@@ -1,0 +1,171 @@
+//! From prices to sizes.
+
+use super::knapsack::{Column, fill, states};
+use super::search::search;
+use super::{Job, Objective, Offer, Settings, prices};
+
+/// The least share of its value that a change is believed to keep.
+const LEAST_SHARE: f64 = 0.02;
+
+/// States up to which knapsacks are solved exactly; beyond, by prices.
+const EXACT_STATES: usize = 100_000;
+
+/// What the planner answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The offer of each job, or nothing.
+    pub choices: Vec<Option<usize>>,
+    /// Worth of a unit of each job's progress.
+    pub prices: Vec<f64>,
+    /// What the choices are worth at these prices, changes taken off and pinned jobs left out.
+    pub worth: f64,
+    /// What no choice is worth more than; the worth itself where the answer is exact.
+    pub bound: f64,
+}
+
+/// Which offer each job gets within the GPUs of each class; `speeds` are the classes' nominal speeds, for what is still to come.
+///
+/// A pinned job keeps what it holds. A job whose holding is among its offers may keep it; whatever else it gets is a change.
+pub fn allocate(capacity: &[u32], speeds: &[f64], jobs: &[Job], settings: &Settings) -> Answer {
+    let prices = match settings.objective {
+        Objective::Prices(phantom) if states(capacity) <= EXACT_STATES => {
+            prices::exact(capacity, speeds, jobs, phantom, settings)
+        }
+        Objective::Prices(phantom) => prices::searched(capacity, speeds, jobs, phantom, settings),
+        Objective::Shares { bias, half_seconds, .. } => {
+            let favour = |job: &Job| match prices::seconds(job, settings) {
+                seconds if job.known => (half_seconds / (half_seconds + seconds)).powf(bias),
+                _ => 1.0,
+            };
+            jobs.iter().map(|job| job.weight * favour(job) / least(job)).collect()
+        }
+    };
+    let of = |job: &Job, offer: &Offer| {
+        match settings.objective {
+            Objective::Prices(_) => worth(job, offer, settings),
+            Objective::Shares { power, unallocated, .. } => {
+                let least = least(job);
+                // Who waits must start at some time: that costs no less later.
+                let rate = if job.running.is_some() { worth(job, offer, settings) } else { offer.rate };
+                least * (unallocated - (rate / least).powf(power))
+            }
+        }
+    };
+    let mut free = capacity.to_vec();
+    let mut columns: Vec<Vec<Column>> = Vec::with_capacity(jobs.len());
+    let mut choices = vec![None; jobs.len()];
+    for (job, price) in jobs.iter().zip(&prices) {
+        let pinned = job.running.is_some_and(|running| running.pinned);
+        if pinned {
+            if let Some(running) = job.running {
+                free[running.class] = free[running.class].saturating_sub(running.gpus);
+            }
+            columns.push(Vec::new());
+            continue;
+        }
+        let column = |offer: &Offer| Column {
+            class: offer.class,
+            gpus: offer.gpus,
+            worth: if offer.now { price * of(job, offer) } else { 0.0 },
+        };
+        columns.push(job.offers.iter().map(column).collect());
+    }
+    let exact = states(capacity) <= EXACT_STATES;
+    let (found, bound) = if exact {
+        (fill(&free, &columns), None)
+    } else {
+        let found = search(&free, &columns, &[]);
+        (found.choices, Some(found.bound))
+    };
+    let worth: f64 = columns.iter().zip(&found).filter_map(|(columns, choice)| Some(columns[(*choice)?].worth)).sum();
+    for (at, choice) in found.into_iter().enumerate() {
+        choices[at] = choice;
+    }
+    for (job, choice) in jobs.iter().zip(&mut choices) {
+        if job.running.is_some_and(|running| running.pinned) {
+            *choice = job.offers.iter().position(|offer| job.holds(offer));
+        }
+    }
+    Answer { choices, prices, worth, bound: bound.unwrap_or(worth) }
+}
+
+/// The least rate that a job is offered.
+fn least(job: &Job) -> f64 {
+    job.offers.iter().map(|offer| offer.rate).fold(f64::INFINITY, f64::min)
+}
+
+/// An offer's rate, less what a change to it costs: a restart's seconds of the horizon over which the change must pay. Who just
+/// changed is believed to change again soon; who is about to end is not resized.
+fn worth(job: &Job, offer: &Offer, settings: &Settings) -> f64 {
+    if job.holds(offer) {
+        return offer.rate * settings.keep;
+    }
+    let (cost, since) = match job.running {
+        Some(running) => (settings.caution * job.restart_seconds, running.since_seconds),
+        None => (job.restart_seconds, 0.0),
+    };
+    let (low, high) = settings.horizon_seconds;
+    let horizon = (settings.horizon_share * since).clamp(low, high).min(cost + job.remaining / offer.rate);
+    let share = if horizon > 0.0 { ((horizon - cost) / horizon).max(LEAST_SHARE) } else { 1.0 };
+    offer.rate * share
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elastic::Running;
+
+    fn job(remaining: f64, running: Option<Running>) -> Job {
+        let offers = [1, 2, 4].map(|gpus| Offer { class: 0, gpus, rate: f64::from(gpus).sqrt(), now: true }).to_vec();
+        Job { weight: 1.0, remaining, restart_seconds: 60.0, running, known: true, offers }
+    }
+
+    #[test]
+    fn a_job_about_to_end_is_not_resized_and_a_pinned_one_keeps_its_size() {
+        let running = |pinned| Some(Running { class: 0, gpus: 1, since_seconds: 5000.0, pinned });
+        let alone = |remaining, pinned| {
+            let answer = allocate(&[4], &[1.0], &[job(remaining, running(pinned))], &Settings::WORK_KNOWN);
+            answer.choices[0]
+        };
+        assert_eq!(alone(50_000.0, false), Some(2), "a long job takes the whole cluster");
+        assert_eq!(alone(50.0, false), Some(0));
+        assert_eq!(alone(50_000.0, true), Some(0));
+    }
+
+    #[test]
+    fn equal_jobs_share_where_rates_fall_off() {
+        let answer = allocate(&[4], &[1.0], &[job(9e4, None), job(9e4, None)], &Settings::WORK_KNOWN);
+        assert_eq!(answer.choices, [Some(1), Some(1)]);
+    }
+
+    #[test]
+    fn a_large_cluster_is_filled_lawfully_and_near_its_bound() {
+        let jobs: Vec<Job> = (0_u32..300)
+            .map(|at| Job { remaining: f64::from(100 + at * 37 % 9000), ..job(1.0, None) })
+            .map(|job| Job {
+                offers: [(0, 1.0), (1, 2.0)]
+                    .iter()
+                    .flat_map(|(class, speed)| {
+                        [1, 2, 4, 8].map(|gpus: u32| Offer {
+                            class: *class,
+                            gpus,
+                            rate: speed * f64::from(gpus).powf(0.8),
+                            now: true,
+                        })
+                    })
+                    .collect(),
+                ..job
+            })
+            .collect();
+        let capacity = [512, 512];
+        let answer = allocate(&capacity, &[1.0, 2.0], &jobs, &Settings::WORK_KNOWN);
+        let mut held = [0; 2];
+        for (job, choice) in jobs.iter().zip(&answer.choices) {
+            if let Some(at) = choice {
+                held[job.offers[*at].class] += job.offers[*at].gpus;
+            }
+        }
+        assert!(held[0] <= capacity[0] && held[1] <= capacity[1], "{held:?}");
+        assert!(answer.worth > 0.97 * answer.bound, "{} of {}", answer.worth, answer.bound);
+    }
+}

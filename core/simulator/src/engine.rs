@@ -1,0 +1,201 @@
+//! Fixed rounds in virtual time.
+
+use thiserror::Error;
+
+use crate::cluster::{Allocation, Cluster};
+use crate::job::Job;
+use crate::outcome::{Ended, Outcome, Round};
+use crate::policy::{Policy, View};
+use crate::profile::{Application, Catalogue};
+use crate::rules::{Moves, RestartCost, Rules};
+use crate::table::ReadError;
+use crate::workload::Submission;
+
+/// Virtual time after which a simulation is given up, in seconds: a policy starves somebody.
+const LONGEST_SECONDS: f64 = 2000.0 * 3600.0;
+
+/// Why a simulation has no outcome.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum SimulationError {
+    /// A job cannot be simulated.
+    #[error(transparent)]
+    Unprofiled(#[from] ReadError),
+    /// A plan gives a node to more than it has.
+    #[error("failed to follow {policy} at {now_seconds} s: it gives {given} of {free} GPUs of node {node} of {kind}")]
+    Overcommitted {
+        /// The policy.
+        policy: String,
+        /// Virtual time.
+        now_seconds: f64,
+        /// Kind of node.
+        kind: String,
+        /// The node.
+        node: u32,
+        /// GPUs given.
+        given: u32,
+        /// GPUs there are.
+        free: u32,
+    },
+    /// Jobs never end.
+    #[error("failed to end under {policy}: {left} jobs still wait or run after {hours} hours, {first} among them")]
+    Starved {
+        /// The policy.
+        policy: String,
+        /// Jobs that have not ended.
+        left: usize,
+        /// One of them.
+        first: String,
+        /// Virtual hours.
+        hours: f64,
+    },
+}
+
+/// Runs a workload under a policy to its end.
+///
+/// Each round advances every job to the boundary, asks the policy with the jobs that were submitted and have not ended, and gives
+/// out what it plans (rule 1). With [`Rules::events_seconds`] the boundaries are that close, and the policy is asked when somebody
+/// came or ended, or its round is over.
+///
+/// # Errors
+///
+/// When a job's application was not profiled, a plan over-commits a node, or jobs do not end within 2000 hours.
+pub fn simulate(
+    workload: &[Submission],
+    cluster: &Cluster,
+    catalogue: &Catalogue,
+    policy: &mut dyn Policy,
+    rules: &Rules,
+) -> Result<Outcome, SimulationError> {
+    let mut jobs = Vec::new();
+    for (id, submission) in workload.iter().enumerate() {
+        let unprofiled = |kind: &str| ReadError::Unprofiled {
+            what: "the workload".to_owned(),
+            application: submission.application.clone(),
+            kind: kind.to_owned(),
+        };
+        let application = catalogue.find(&submission.application).ok_or_else(|| unprofiled(""))?;
+        let steps = &catalogue.applications()[application].steps;
+        if steps.iter().all(Option::is_none) {
+            return Err(unprofiled(&cluster.to_string()).into());
+        }
+        jobs.push(Job::new(id, submission.clone(), application, cluster.kinds.len(), policy.elastic()));
+    }
+    let round_seconds = policy.round_seconds();
+    let seconds = rules.events_seconds.map_or(round_seconds, |events| events.min(round_seconds));
+    let mut rounds = Vec::new();
+    let mut now = 0.0;
+    let mut asked_at = f64::NEG_INFINITY;
+    let mut asked_with: Vec<usize> = Vec::new();
+    while jobs.iter().any(|job| job.completed_at.is_none()) {
+        for job in &mut jobs {
+            if job.completed_at.is_none() {
+                job.advance(now, seconds, &catalogue.applications()[job.application], rules);
+            }
+            if job.completed_at.is_some() {
+                job.allocation = None;
+            }
+        }
+        now += seconds;
+        let active: Vec<usize> = (0..jobs.len()).filter(|at| jobs[*at].is_active(now)).collect();
+        if active.is_empty() {
+            continue;
+        }
+        if now - asked_at < round_seconds && active == asked_with {
+            rounds.push(round(&jobs, &active, now, seconds, cluster));
+            continue;
+        }
+        asked_at = now;
+        asked_with.clone_from(&active);
+        let view = View { now, cluster, catalogue, rules, jobs: active.iter().map(|at| &jobs[*at]).collect() };
+        let plan = policy.plan(&view);
+        lawful(&plan, cluster, policy.name(), now)?;
+        for (at, allocation) in active.iter().zip(plan) {
+            apply(&mut jobs[*at], allocation, now, catalogue, rules);
+        }
+        rounds.push(round(&jobs, &active, now, seconds, cluster));
+        if now > LONGEST_SECONDS {
+            let left: Vec<&Job> = jobs.iter().filter(|job| job.completed_at.is_none()).collect();
+            let first = left.first().map(|job| job.submission.name.clone()).unwrap_or_default();
+            let hours = LONGEST_SECONDS / 3600.0;
+            return Err(SimulationError::Starved { policy: policy.name().to_owned(), left: left.len(), first, hours });
+        }
+    }
+    let jobs = jobs.into_iter().map(Ended::of).collect();
+    Ok(Outcome { policy: policy.name().to_owned(), jobs, rounds })
+}
+
+/// Seconds that a start holds GPUs without progress.
+pub(crate) fn full_restart_seconds(application: &Application, rules: &Rules) -> f64 {
+    let restoring = match rules.restart {
+        RestartCost::ByApplication => application.times.restart_seconds,
+        RestartCost::Flat(seconds) => seconds,
+    };
+    restoring + rules.world.startup_seconds
+}
+
+/// Gives a job what was planned for it.
+fn apply(job: &mut Job, planned: Option<Allocation>, now: f64, catalogue: &Catalogue, rules: &Rules) {
+    if job.allocation == planned {
+        return;
+    }
+    let application = &catalogue.applications()[job.application];
+    let full = full_restart_seconds(application, rules);
+    let running = job.allocation.is_some();
+    let free = rules.moves == Moves::FreeWithinKind && same_shape(job.allocation.as_ref(), planned.as_ref());
+    let cost = if running { full * rules.resize_share } else { full };
+    let paid = (!free).then_some(cost);
+    job.reallocate(planned, paid, now, application, rules);
+}
+
+/// Whether two allocations are of one kind with the same GPUs on as many nodes.
+pub(crate) fn same_shape(one: Option<&Allocation>, other: Option<&Allocation>) -> bool {
+    let (Some(one), Some(other)) = (one, other) else { return false };
+    let sorted = |allocation: &Allocation| {
+        let mut shape = allocation.shape();
+        shape.sort_unstable();
+        shape
+    };
+    one.kind == other.kind && sorted(one) == sorted(other)
+}
+
+/// Whether every node gives what it has.
+fn lawful(
+    plan: &[Option<Allocation>],
+    cluster: &Cluster,
+    policy: &str,
+    now_seconds: f64,
+) -> Result<(), SimulationError> {
+    let mut given: Vec<Vec<u32>> = cluster.kinds.iter().map(|kind| vec![0; kind.nodes as usize]).collect();
+    for allocation in plan.iter().flatten() {
+        for (node, gpus) in &allocation.nodes {
+            given[allocation.kind][*node as usize] += gpus;
+        }
+    }
+    for (kind, nodes) in cluster.kinds.iter().zip(&given) {
+        if let Some(node) = nodes.iter().position(|given| *given > kind.gpus_per_node) {
+            return Err(SimulationError::Overcommitted {
+                policy: policy.to_owned(),
+                now_seconds,
+                kind: kind.name.clone(),
+                node: node as u32,
+                given: nodes[node],
+                free: kind.gpus_per_node,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn round(jobs: &[Job], active: &[usize], at_seconds: f64, seconds: f64, cluster: &Cluster) -> Round {
+    let mut held = vec![0; cluster.kinds.len()];
+    let mut restoring = 0;
+    for job in active.iter().map(|at| &jobs[*at]) {
+        let Some(allocation) = &job.allocation else { continue };
+        held[allocation.kind] += allocation.gpus();
+        if job.restoring_seconds > 0.0 {
+            restoring += allocation.gpus();
+        }
+    }
+    let waiting = active.iter().filter(|at| jobs[**at].allocation.is_none()).count();
+    Round { at_seconds, seconds, active: active.len(), waiting, held, restoring }
+}

@@ -1,0 +1,43 @@
+//! Policies by name.
+
+use super::{Gavel, Information, Optimus, Order, Plimsoll, Policy, Pollux, Rigid, Sia, Tiresias};
+
+/// Names of all policies.
+pub const NAMES: [&str; 14] = [
+    "plimsoll-a",
+    "plimsoll-b",
+    "plimsoll-c",
+    "sia",
+    "sia-uncapped",
+    "pollux",
+    "gavel",
+    "tiresias",
+    "optimus",
+    "srtf",
+    "shortest-first",
+    "quota",
+    "easy",
+    "fifo",
+];
+
+/// The policy of a name; `None` for a name that is not in [`NAMES`]. Predicted step times of `plimsoll-c` are off by up to
+/// `1 ± error`; `seed` is for what a policy draws.
+pub fn by_name(name: &str, error: f64, seed: u64) -> Option<Box<dyn Policy>> {
+    Some(match name {
+        "plimsoll-a" => Box::new(Plimsoll::new(Information::Measured, error, seed)),
+        "plimsoll-b" => Box::new(Plimsoll::new(Information::Work, error, seed)),
+        "plimsoll-c" => Box::new(Plimsoll::new(Information::Speed, error, seed)),
+        "sia" => Box::new(Sia::new()),
+        "sia-uncapped" => Box::new(Sia::without_batch_cap()),
+        "pollux" => Box::new(Pollux::new(seed)),
+        "gavel" => Box::new(Gavel::default()),
+        "tiresias" => Box::new(Tiresias::default()),
+        "optimus" => Box::new(Optimus),
+        "srtf" => Box::new(Rigid::new(Order::Srtf)),
+        "shortest-first" => Box::new(Rigid::new(Order::ShortestFirst)),
+        "quota" => Box::new(Rigid::new(Order::Quota)),
+        "easy" => Box::new(Rigid::new(Order::Easy)),
+        "fifo" => Box::new(Rigid::new(Order::Arrival)),
+        _ => return None,
+    })
+}

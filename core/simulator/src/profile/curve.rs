@@ -1,0 +1,104 @@
+//! Step time against local batch at one placement.
+
+/// Seconds of one synchronous step without accumulation.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StepTime {
+    /// The whole step.
+    pub step_seconds: f64,
+    /// The part of it that waits for gradients, and that accumulation steps are spared.
+    pub sync_seconds: f64,
+}
+
+impl StepTime {
+    /// Seconds of a step with `accumulation` more passes before the exchange (rule 2: `t = step + s·(step − sync)`).
+    pub fn with_accumulation(self, accumulation: u32) -> f64 {
+        self.step_seconds + f64::from(accumulation) * (self.step_seconds - self.sync_seconds)
+    }
+}
+
+/// Measured step times of one placement, by local batch, ascending.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Curve {
+    points: Vec<(f64, StepTime)>,
+}
+
+impl Curve {
+    /// Of points in any order; of two with one local batch the first counts.
+    pub(super) fn new(mut points: Vec<(f64, StepTime)>) -> Self {
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        points.dedup_by(|later, first| later.0 == first.0);
+        Self { points }
+    }
+
+    /// Smallest and largest local batch measured; `None` where nothing was.
+    pub fn range(&self) -> Option<(f64, f64)> {
+        Some((self.points.first()?.0, self.points.last()?.0))
+    }
+
+    /// Linear between the two nearest local batches, and that of the nearest end outside of what was measured.
+    pub fn at(&self, local_batch: f64) -> StepTime {
+        let above = self.points.partition_point(|point| point.0 < local_batch);
+        let Some(&(high, upper)) = self.points.get(above) else {
+            return self.points.last().map(|point| point.1).unwrap_or_default();
+        };
+        if above == 0 || high == local_batch {
+            return upper;
+        }
+        let (low, lower) = self.points[above - 1];
+        let share = (local_batch - low) / (high - low);
+        let mix = |a: f64, b: f64| a + (b - a) * share;
+        StepTime {
+            step_seconds: mix(lower.step_seconds, upper.step_seconds),
+            sync_seconds: mix(lower.sync_seconds, upper.sync_seconds),
+        }
+    }
+}
+
+/// A placement's curve, or a mix of those around it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mix<'a> {
+    /// Weights, which add up to 1, and their curves.
+    pub(super) parts: Vec<(f64, &'a Curve)>,
+}
+
+impl Mix<'_> {
+    /// The step time at a local batch.
+    pub fn at(&self, local_batch: f64) -> StepTime {
+        if let [(_, curve)] = self.parts.as_slice() {
+            return curve.at(local_batch);
+        }
+        let mut mixed = StepTime::default();
+        for (weight, curve) in &self.parts {
+            let part = curve.at(local_batch);
+            mixed.step_seconds += weight * part.step_seconds;
+            mixed.sync_seconds += weight * part.sync_seconds;
+        }
+        mixed
+    }
+
+    /// Local batches that were measured everywhere around; largest at least the smallest.
+    pub fn range(&self) -> (f64, f64) {
+        let ranges = self.parts.iter().filter_map(|(_, curve)| curve.range());
+        let (low, high) =
+            ranges.fold((1.0_f64, f64::INFINITY), |(low, high), range| (low.max(range.0), high.min(range.1)));
+        (low, high.max(low))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_curve_is_linear_between_points_and_flat_outside() {
+        let time = |step_seconds| StepTime { step_seconds, sync_seconds: 0.0 };
+        let curve = Curve::new(vec![(64.0, time(3.0)), (32.0, time(1.0))]);
+        assert_eq!([16.0, 32.0, 48.0, 64.0, 99.0].map(|b| curve.at(b).step_seconds), [1.0, 1.0, 2.0, 3.0, 3.0]);
+    }
+
+    #[test]
+    fn an_accumulated_pass_costs_no_exchange() {
+        let time = StepTime { step_seconds: 1.0, sync_seconds: 0.25 };
+        assert_eq!(time.with_accumulation(2), 2.5);
+    }
+}

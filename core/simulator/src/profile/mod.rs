@@ -1,0 +1,12 @@
+//! The truth: what applications were measured to do.
+
+mod application;
+mod curve;
+mod runs;
+mod steps;
+mod triangle;
+
+pub use application::{Application, Catalogue, ProfileText, Times};
+pub use curve::{Curve, Mix, StepTime};
+pub use runs::{Gradient, Runs};
+pub use steps::Steps;

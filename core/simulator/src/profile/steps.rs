@@ -1,0 +1,154 @@
+//! Step times of one application on one kind of GPU, over placements.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use super::{Curve, Mix, StepTime};
+use crate::table::{ReadError, Table};
+
+/// Nodes beyond which one more makes no difference to the truth (rule 2).
+const MOST_NODES: u32 = 16;
+
+/// Weights of the mean placements around a count of nodes and GPUs, and where those stand; `None` outside of all.
+type Around = Option<Vec<(f64, usize)>>;
+
+/// Sum of points at one local batch: how many, of step times, of sync times.
+type Sum = (f64, f64, f64);
+
+/// What was measured of one application on one kind of GPU.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Steps {
+    /// By GPUs of each node, rotated to the smallest order.
+    measured: BTreeMap<Vec<u32>, Curve>,
+    /// By nodes and GPUs: the mean of its placements, or a large even run.
+    averaged: Vec<([u32; 2], Curve)>,
+    /// Where each count of nodes and GPUs lies among those of `averaged`, worked out once it is asked for.
+    between: BTreeMap<[u32; 2], OnceLock<Around>>,
+    range: (f64, f64),
+    widest: u32,
+}
+
+impl Steps {
+    /// Reads `placements.csv` and `scalability.csv` (empty where there is none).
+    ///
+    /// # Errors
+    ///
+    /// When a column is missing or a value is no number.
+    pub fn read(what: &str, placements: &str, scalability: &str) -> Result<Self, ReadError> {
+        let table = Table::read(what, placements)?;
+        let columns = [table.column("placement")?, table.column("local_bsz")?];
+        let times = [table.column("step_time")?, table.column("sync_time")?];
+        let mut measured: BTreeMap<Vec<u32>, Vec<(f64, StepTime)>> = BTreeMap::new();
+        let mut sums: BTreeMap<[u32; 2], BTreeMap<u64, Sum>> = BTreeMap::new();
+        for row in 0..table.len() {
+            let digits: Option<Vec<u32>> =
+                table.text(row, columns[0]).chars().map(|digit| digit.to_digit(10)).collect();
+            let nodes = digits.filter(|nodes| !nodes.is_empty() && !nodes.contains(&0));
+            let nodes = nodes.ok_or_else(|| table.wrong(row, columns[0], "one digit of 1 to 9 for each node"))?;
+            let local = table.number(row, columns[1])?;
+            let time =
+                StepTime { step_seconds: table.number(row, times[0])?, sync_seconds: table.number(row, times[1])? };
+            let key = [nodes.len() as u32, nodes.iter().sum()];
+            let sum = sums.entry(key).or_default().entry(local.to_bits()).or_default();
+            *sum = (sum.0 + 1.0, sum.1 + time.step_seconds, sum.2 + time.sync_seconds);
+            measured.entry(rotated(&nodes)).or_default().push((local, time));
+        }
+        let mut averaged: BTreeMap<[u32; 2], Vec<(f64, StepTime)>> = BTreeMap::new();
+        for (key, locals) in sums {
+            let mean = |(local, (count, step, sync)): (u64, Sum)| {
+                (f64::from_bits(local), StepTime { step_seconds: step / count, sync_seconds: sync / count })
+            };
+            averaged.insert(key, locals.into_iter().map(mean).collect());
+        }
+        if !scalability.trim().is_empty() {
+            let table = Table::read(what, scalability)?;
+            let counts = [table.column("num_nodes")?, table.column("num_replicas")?];
+            let columns = [table.column("local_bsz")?, table.column("step_time")?, table.column("sync_time")?];
+            for row in 0..table.len() {
+                let key = [table.number(row, counts[0])? as u32, table.number(row, counts[1])? as u32];
+                let time = StepTime {
+                    step_seconds: table.number(row, columns[1])?,
+                    sync_seconds: table.number(row, columns[2])?,
+                };
+                averaged.entry(key).or_default().push((table.number(row, columns[0])?, time));
+            }
+        }
+        Ok(Self::of(measured, averaged))
+    }
+
+    fn of(
+        measured: BTreeMap<Vec<u32>, Vec<(f64, StepTime)>>,
+        averaged: BTreeMap<[u32; 2], Vec<(f64, StepTime)>>,
+    ) -> Self {
+        let measured: BTreeMap<_, _> = measured.into_iter().map(|(key, points)| (key, Curve::new(points))).collect();
+        let averaged: Vec<_> = averaged.into_iter().map(|(key, points)| (key, Curve::new(points))).collect();
+        let ranges = measured.values().filter_map(Curve::range);
+        let range = ranges.fold((f64::INFINITY, 0.0_f64), |all, one| (all.0.min(one.0), all.1.max(one.1)));
+        let widest = averaged.iter().map(|(key, _)| key[1]).max().unwrap_or(0);
+        let most_nodes = averaged.iter().map(|(key, _)| key[0]).max().unwrap_or(0).min(MOST_NODES);
+        let counts = (1..=most_nodes).flat_map(|nodes| (nodes..=widest).map(move |gpus| [nodes, gpus]));
+        let between = counts.map(|key| (key, OnceLock::new())).collect();
+        Self { measured, averaged, between, range, widest }
+    }
+
+    /// Smallest and largest local batch measured at any placement.
+    pub fn range(&self) -> (f64, f64) {
+        self.range
+    }
+
+    /// Most GPUs of any run.
+    pub fn widest(&self) -> u32 {
+        self.widest
+    }
+
+    /// The step time at a placement, given as GPUs of each node in order: as measured, or between the mean placements around
+    /// its nodes and GPUs (rule 2). `None` outside of all that was measured.
+    pub fn at(&self, nodes: &[u32]) -> Option<Mix<'_>> {
+        if let Some(curve) = self.measured.get(&rotated(nodes)) {
+            return Some(Mix { parts: vec![(1.0, curve)] });
+        }
+        let key = [(nodes.len() as u32).min(MOST_NODES), nodes.iter().sum()];
+        let around = || {
+            let points: Vec<[u32; 2]> = self.averaged.iter().map(|(key, _)| *key).collect();
+            super::triangle::around(&points, key)
+        };
+        let parts = self.between.get(&key)?.get_or_init(around).as_ref()?;
+        Some(Mix { parts: parts.iter().map(|(weight, at)| (*weight, &self.averaged[*at].1)).collect() })
+    }
+}
+
+/// The smallest rotation: a ring has no first node.
+fn rotated(nodes: &[u32]) -> Vec<u32> {
+    let turned = (0..nodes.len()).map(|first| [&nodes[first..], &nodes[..first]].concat());
+    turned.min().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACEMENTS: &str = "placement,local_bsz,step_time,sync_time\n1,8,1.0,0\n12,8,2.0,1\n11,8,3,1\n";
+    const EVEN: &str = "local_bsz,step_time,sync_time,num_nodes,num_replicas\n8,6,1,4,5\n";
+
+    #[test]
+    fn a_placement_is_found_whatever_its_rotation() {
+        let steps = Steps::read("profile", PLACEMENTS, EVEN).unwrap();
+        assert_eq!(steps.at(&[2, 1]).unwrap().at(8.0).step_seconds, 2.0);
+    }
+
+    #[test]
+    fn an_unmeasured_placement_lies_between_its_neighbours_and_one_outside_is_unknown() {
+        let steps = Steps::read("profile", PLACEMENTS, EVEN).unwrap();
+        assert_eq!(steps.at(&[2, 1, 1]).unwrap().at(8.0).step_seconds, 4.0);
+        assert!(steps.at(&[4]).is_none());
+    }
+
+    #[test]
+    fn a_missing_column_is_named() {
+        let error = Steps::read("placements.csv", "placement,step_time,sync_time\n", "").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "failed to read placements.csv: it has no column `local_bsz`; add it to the first line"
+        );
+    }
+}
