@@ -36,19 +36,7 @@ fn main() {
             "batch, ranks, sharding, recomputation, tensor ranks",
             Accepts { sharding: true, recompute: true, tensor: true, ..Accepts::default() },
         ),
-        (
-            "everything",
-            Accepts {
-                sharding: true,
-                recompute: true,
-                tensor: true,
-                pipeline: true,
-                context: true,
-                expert: true,
-                offload: true,
-                ..Accepts::default()
-            },
-        ),
+        ("everything", Accepts::ALL),
     ] {
         println!("programs that can be told {program}:");
         one(&job(1024, 32, accepts), &classes);

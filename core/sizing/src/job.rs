@@ -44,6 +44,22 @@ pub struct Accepts {
     pub offload: bool,
 }
 
+impl Accepts {
+    /// Every word.
+    pub const ALL: Self = Self {
+        micro_batch: true,
+        gradient_accumulation: true,
+        data: true,
+        sharding: true,
+        tensor: true,
+        pipeline: true,
+        context: true,
+        expert: true,
+        recompute: true,
+        offload: true,
+    };
+}
+
 impl Default for Accepts {
     /// Micro-batch, accumulation and data parallelism: what nearly every training program has.
     fn default() -> Self {

@@ -30,6 +30,7 @@ mod precision;
 pub mod preset;
 pub mod profile;
 mod rank;
+mod rejections;
 mod search;
 mod step_time;
 

@@ -5,12 +5,10 @@ use crate::learned::{Blame, Expected, Fits, KnownMemory, MemoryCorrection, StepC
 use crate::memory::GIB;
 use crate::pareto;
 use crate::rank::rank;
+use crate::rejections::{Rejections, in_words};
 use crate::search::{self, OfShape, Search, SizeModel, Way};
 use crate::step_time::Run;
-use crate::{
-    Candidate, ClassSpec, Current, Evidence, Fit, JobSpec, Layout, Menu, Mode, Offload, Prediction, Recompute,
-    Rejection, RejectionReason, Shape, Sharding,
-};
+use crate::{Candidate, ClassSpec, Current, Evidence, Fit, JobSpec, Menu, Mode, Prediction, RejectionReason, Shape};
 
 /// Most candidates on a menu.
 pub const CANDIDATES: usize = 40;
@@ -26,7 +24,7 @@ const SAME_STEP: f64 = 0.01;
 
 /// Ways within this many times the shortest step are looked at with the model fitted to what ran: it takes a while, and
 /// seldom moves a step further.
-const REFINED: f64 = 1.5;
+const REFINED: f64 = 1.25;
 
 /// A running job's cut is kept unless another one of its layout gains at least this share of the step; that may go to
 /// running pods.
@@ -360,62 +358,5 @@ impl Look<'_> {
             class.memory_line_bytes() as f64 / GIB,
             class.memory_bytes as f64 / GIB,
         )
-    }
-}
-
-/// What a layout does to take less memory, ` with ...`; nothing for plain data parallelism.
-fn in_words(layout: &Layout) -> String {
-    let zero = match layout.sharding {
-        Sharding::None => None,
-        Sharding::Optimizer => Some("ZeRO-1"),
-        Sharding::Gradients => Some("ZeRO-2"),
-        Sharding::Full => Some("ZeRO-3"),
-    };
-    let degree = |name, ranks: u32| (ranks > 1).then(|| format!("{name} {ranks}"));
-    let recompute = match layout.recompute {
-        Recompute::None => None,
-        Recompute::Selective => Some("selective recomputation"),
-        Recompute::Full => Some("full recomputation"),
-    };
-    let offload = match layout.offload {
-        Offload::None => None,
-        Offload::Optimizer => Some("optimizer states on the host"),
-        Offload::All => Some("weights and optimizer states on the host"),
-    };
-    let degrees = [
-        degree("tensor", layout.tensor),
-        degree("pipeline", layout.pipeline),
-        degree("context", layout.context),
-        degree("expert", layout.expert),
-    ];
-    let words: Vec<String> = degrees
-        .into_iter()
-        .flatten()
-        .chain([zero, recompute, offload].into_iter().flatten().map(str::to_owned))
-        .collect();
-    if words.is_empty() { String::new() } else { format!(" with {}", words.join(", ")) }
-}
-
-/// The rejections of one class: of each reason the one with the most devices, since it was the nearest. Shapes come with
-/// the most devices first.
-struct Rejections<'a> {
-    class: &'a ClassSpec,
-    noted: Vec<Rejection>,
-}
-
-impl<'a> Rejections<'a> {
-    fn new(class: &'a ClassSpec) -> Self {
-        Self { class, noted: Vec::new() }
-    }
-
-    fn note(&mut self, gpus: u32, reason: RejectionReason, message: impl FnOnce() -> String) {
-        if !self.noted.iter().any(|known| known.reason == reason) {
-            self.noted.push(Rejection { class: self.class.name.clone(), gpus, reason, message: message() });
-        }
-    }
-
-    fn into_menu(self, mut menu: Menu) -> Menu {
-        menu.rejected = self.noted;
-        menu
     }
 }

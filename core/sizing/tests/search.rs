@@ -12,19 +12,6 @@ use proptest::prelude::*;
 /// Steps that the search takes for equal, and rounding.
 const SAME: f64 = 1.0102;
 
-fn everything() -> Accepts {
-    Accepts {
-        sharding: true,
-        recompute: true,
-        tensor: true,
-        pipeline: true,
-        context: true,
-        expert: true,
-        offload: true,
-        ..Accepts::default()
-    }
-}
-
 fn mixture() -> Transformer {
     let experts = Experts { count: 8, top_k: 2, ffn: 8192, every: 1, ..Experts::default() };
     Transformer { experts: Some(experts), ..llama(16, 4096, 32, 8, 8192, 32_000) }
@@ -93,7 +80,7 @@ proptest! {
         let precision = if class.peak.bf16.is_some() { plimsoll_sizing::Precision::Bf16Mixed } else { plimsoll_sizing::Precision::Fp16Mixed };
         let gpus = 8 * nodes;
         let job = JobSpec {
-            accepts: everything(), precision, min_gpus: gpus, max_gpus: gpus, requested_gpus: Some(gpus),
+            accepts: Accepts::ALL, precision, min_gpus: gpus, max_gpus: gpus, requested_gpus: Some(gpus),
             ..job(model, sequence, global_batch)
         };
         let menu = menu(&job, std::slice::from_ref(&class), &Evidence::default(), None);
