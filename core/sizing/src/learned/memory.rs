@@ -20,7 +20,7 @@ const SIGMA_ACTIVATIONS: f64 = 0.35;
 const RISK: f64 = 0.02;
 
 /// Factors outside this are a wrong report rather than a wrong prediction.
-pub(crate) const BOUNDS: (f64, f64) = (0.3, 4.0);
+const BOUNDS: (f64, f64) = (0.3, 4.0);
 
 /// The same for two peaks of one layout: together they are a measurement, and a declared activation size may be wrong by
 /// more than a formula is.

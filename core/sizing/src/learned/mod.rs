@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Batch, ClassName, Layout, Shape};
 
 pub(crate) use fits::Fits;
-pub(crate) use memory::{BOUNDS, Blame, Known as KnownMemory, MEASURED_BOUNDS, MemoryCorrection};
+pub(crate) use memory::{Blame, Known as KnownMemory, MEASURED_BOUNDS, MemoryCorrection};
 pub(crate) use steps::{Expected, StepCorrection, StepsAt, StepsOf};
 
 /// Most observations of each kind that are kept.

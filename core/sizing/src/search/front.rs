@@ -60,9 +60,10 @@ impl Front {
 /// Whether the second way is not worth keeping beside the first.
 fn beats(one: &Way, other: &Way) -> bool {
     let (a, b) = (&one.step, &other.step);
-    let communicates = a.communication <= b.communication + SAME_COMMUNICATION * b.total;
-    let shorter = a.total <= b.total * (1.0 - SIMPLER) || (a.total <= b.total && simplicity(one) <= simplicity(other));
-    one.needs.total <= other.needs.total && shorter && communicates
+    one.needs.total <= other.needs.total
+        && a.total <= b.total
+        && a.communication <= b.communication + SAME_COMMUNICATION * b.total
+        && (a.total <= b.total * (1.0 - SIMPLER) || simplicity(one) <= simplicity(other))
 }
 
 /// How much a way asks of its program: less is better where steps are about equally long.
