@@ -2,7 +2,7 @@
 
 use super::knapsack::{Column, fill, states};
 use super::search::search;
-use super::{Job, Objective, Offer, Settings, prices};
+use super::{Job, Offer, Settings, prices};
 
 /// The least share of its value that a change is believed to keep.
 const LEAST_SHARE: f64 = 0.02;
@@ -27,30 +27,9 @@ pub struct Answer {
 ///
 /// A pinned job keeps what it holds. A job whose holding is among its offers may keep it; whatever else it gets is a change.
 pub fn allocate(capacity: &[u32], speeds: &[f64], jobs: &[Job], settings: &Settings) -> Answer {
-    let prices = match settings.objective {
-        Objective::Prices(phantom) if states(capacity) <= EXACT_STATES => {
-            prices::exact(capacity, speeds, jobs, phantom, settings)
-        }
-        Objective::Prices(phantom) => prices::searched(capacity, speeds, jobs, phantom, settings),
-        Objective::Shares { bias, half_seconds, .. } => {
-            let favour = |job: &Job| match prices::seconds(job, settings) {
-                seconds if job.known => (half_seconds / (half_seconds + seconds)).powf(bias),
-                _ => 1.0,
-            };
-            jobs.iter().map(|job| job.weight * favour(job) / least(job)).collect()
-        }
-    };
-    let of = |job: &Job, offer: &Offer| {
-        match settings.objective {
-            Objective::Prices(_) => worth(job, offer, settings),
-            Objective::Shares { power, unallocated, .. } => {
-                let least = least(job);
-                // Who waits must start at some time: that costs no less later.
-                let rate = if job.running.is_some() { worth(job, offer, settings) } else { offer.rate };
-                least * (unallocated - (rate / least).powf(power))
-            }
-        }
-    };
+    let exact = states(capacity) <= EXACT_STATES;
+    let priced = if exact { prices::exact } else { prices::searched };
+    let prices = priced(capacity, speeds, jobs, settings);
     let mut free = capacity.to_vec();
     let mut columns: Vec<Vec<Column>> = Vec::with_capacity(jobs.len());
     let mut choices = vec![None; jobs.len()];
@@ -66,11 +45,10 @@ pub fn allocate(capacity: &[u32], speeds: &[f64], jobs: &[Job], settings: &Setti
         let column = |offer: &Offer| Column {
             class: offer.class,
             gpus: offer.gpus,
-            worth: if offer.now { price * of(job, offer) } else { 0.0 },
+            worth: if offer.now { price * worth(job, offer, settings) } else { 0.0 },
         };
         columns.push(job.offers.iter().map(column).collect());
     }
-    let exact = states(capacity) <= EXACT_STATES;
     let (found, bound) = if exact {
         (fill(&free, &columns), None)
     } else {
@@ -87,11 +65,6 @@ pub fn allocate(capacity: &[u32], speeds: &[f64], jobs: &[Job], settings: &Setti
         }
     }
     Answer { choices, prices, worth, bound: bound.unwrap_or(worth) }
-}
-
-/// The least rate that a job is offered.
-fn least(job: &Job) -> f64 {
-    job.offers.iter().map(|offer| offer.rate).fold(f64::INFINITY, f64::min)
 }
 
 /// An offer's rate, less what a change to it costs: a restart's seconds of the horizon over which the change must pay. Who just

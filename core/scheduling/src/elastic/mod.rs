@@ -27,4 +27,4 @@ pub use job::{Job, Offer, Running};
 pub use knapsack::{Column, Worth, fill, states};
 pub use place::{Nodes, Request, place};
 pub use search::{Found, search};
-pub use settings::{Objective, Phantom, Settings};
+pub use settings::{Phantom, Settings};

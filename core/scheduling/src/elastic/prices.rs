@@ -2,7 +2,7 @@
 
 use super::knapsack::{Column, Worth};
 use super::search::dual;
-use super::{Job, Offer, Phantom, Settings};
+use super::{Job, Offer, Settings};
 
 /// Seconds of a job's work at its best rate up to the reference size.
 pub(super) fn seconds(job: &Job, settings: &Settings) -> f64 {
@@ -22,7 +22,8 @@ pub(super) fn order(jobs: &[Job], settings: &Settings) -> Vec<usize> {
 
 /// The price of each job: `λ = min over its offers of (w + F(C) − F(C − offer)) / rate`, where `F` is the best worth of a capacity
 /// at the prices of the jobs that end after it. 0 for a job without offers.
-pub(super) fn exact(capacity: &[u32], speeds: &[f64], jobs: &[Job], phantom: Phantom, settings: &Settings) -> Vec<f64> {
+pub(super) fn exact(capacity: &[u32], speeds: &[f64], jobs: &[Job], settings: &Settings) -> Vec<f64> {
+    let phantom = settings.phantom;
     let all: f64 = capacity.iter().zip(speeds).map(|(gpus, speed)| f64::from(*gpus) * speed).sum();
     let mut worth = Worth::of(capacity, |counts| {
         let free: f64 = counts.iter().zip(speeds).map(|(gpus, speed)| f64::from(*gpus) * speed).sum();
@@ -55,13 +56,8 @@ const ROUNDS: usize = 12;
 
 /// The same where the programme has too many states: what an offer takes away is its GPUs at a price for each class, which is
 /// searched for again after every 24th of the jobs.
-pub(super) fn searched(
-    capacity: &[u32],
-    speeds: &[f64],
-    jobs: &[Job],
-    phantom: Phantom,
-    settings: &Settings,
-) -> Vec<f64> {
+pub(super) fn searched(capacity: &[u32], speeds: &[f64], jobs: &[Job], settings: &Settings) -> Vec<f64> {
+    let phantom = settings.phantom;
     let all: f64 = capacity.iter().zip(speeds).map(|(gpus, speed)| f64::from(*gpus) * speed).sum();
     let later = |class: usize, gpus: u32| {
         let share = (f64::from(gpus) * speeds[class] / all.max(f64::MIN_POSITIVE)).min(1.0);
@@ -98,8 +94,6 @@ pub(super) fn searched(
 mod tests {
     use super::*;
 
-    const NOBODY: Phantom = Phantom { mass: 0.0, power: 0.5 };
-
     fn job(remaining: f64) -> Job {
         let offers = [1, 2, 4].map(|gpus| Offer { class: 0, gpus, rate: f64::from(gpus), now: true }).to_vec();
         Job { weight: 1.0, remaining, restart_seconds: 0.0, running: None, known: true, offers }
@@ -107,7 +101,7 @@ mod tests {
 
     #[test]
     fn with_rates_in_proportion_to_gpus_the_shortest_job_is_dearest() {
-        let prices = exact(&[4], &[1.0], &[job(10.0), job(1.0), job(5.0)], NOBODY, &Settings::WORK_KNOWN);
+        let prices = exact(&[4], &[1.0], &[job(10.0), job(1.0), job(5.0)], &Settings::WORK_KNOWN);
         // One more job waits before each end: 1, 2, 3 jobs, on a cluster of rate 4.
         assert_eq!(prices, [0.25, 0.75, 0.5]);
     }
@@ -115,7 +109,7 @@ mod tests {
     #[test]
     fn a_job_without_offers_has_no_price() {
         let none = Job { offers: Vec::new(), ..job(1.0) };
-        assert_eq!(exact(&[4], &[1.0], &[none], NOBODY, &Settings::WORK_KNOWN), [0.0]);
+        assert_eq!(exact(&[4], &[1.0], &[none], &Settings::WORK_KNOWN), [0.0]);
     }
 
     /// A price per GPU knows the last GPU's worth, and an offer of many takes dearer ones: searched prices are low, and
@@ -128,8 +122,8 @@ mod tests {
         };
         let sized = |at: u32| Job { offers: offers(1.0 + f64::from(at * 7 % 5)), ..job(f64::from(at)) };
         let jobs: Vec<Job> = (1..40).map(sized).collect();
-        let exactly = exact(&[64], &[1.0], &jobs, NOBODY, &Settings::WORK_KNOWN);
-        let nearly = searched(&[64], &[1.0], &jobs, NOBODY, &Settings::WORK_KNOWN);
+        let exactly = exact(&[64], &[1.0], &jobs, &Settings::WORK_KNOWN);
+        let nearly = searched(&[64], &[1.0], &jobs, &Settings::WORK_KNOWN);
         for (nearly, exactly) in nearly.iter().zip(&exactly) {
             assert!((0.5..1.1).contains(&(nearly / exactly)), "{nearly} against {exactly}");
         }

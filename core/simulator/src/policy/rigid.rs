@@ -100,20 +100,18 @@ pub(super) fn by_speed(view: &View<'_>, job: &Job) -> Vec<usize> {
 
 /// Optimizer steps per second with what a job asks for on a kind, in the ideal shape; `None` where it cannot run.
 pub(super) fn rigid_steps_per_second(view: &View<'_>, job: &Job, index: usize) -> Option<f64> {
-    let application = view.application(job);
-    let kind = &view.cluster.kinds[index];
-    let gpus = job.submission.gpus;
-    if gpus > kind.gpus() {
-        return None;
-    }
-    let steps = application.steps[index].as_ref()?;
-    let mix = steps.at(&ideal_shape(kind, gpus))?;
-    let cut = limits(application, steps, view.rules, mix.range().1).fixed(f64::from(job.submission.batch), gpus);
-    Some(1.0 / mix.at(f64::from(cut.local)).with_accumulation(cut.accumulation))
+    Some(1.0 / rigid_step(view, job, index)?.seconds)
 }
 
-/// Progress per second with what a job asks for on a kind, in the ideal shape; `None` where it cannot run.
-pub(super) fn rigid_rate(view: &View<'_>, job: &Job, index: usize) -> Option<f64> {
+/// A step with what a job asks for.
+struct RigidStep {
+    seconds: f64,
+    /// Its batch, and the first one that the application was run at.
+    total: f64,
+    first: f64,
+}
+
+fn rigid_step(view: &View<'_>, job: &Job, index: usize) -> Option<RigidStep> {
     let application = view.application(job);
     let kind = &view.cluster.kinds[index];
     let gpus = job.submission.gpus;
@@ -124,9 +122,15 @@ pub(super) fn rigid_rate(view: &View<'_>, job: &Job, index: usize) -> Option<f64
     let mix = steps.at(&ideal_shape(kind, gpus))?;
     let limits = limits(application, steps, view.rules, mix.range().1);
     let cut = limits.fixed(f64::from(job.submission.batch), gpus);
-    let total = cut.total(gpus);
-    let gain = application.runs.gradient(total, job.epoch).gain(limits.first, total);
     let seconds = mix.at(f64::from(cut.local)).with_accumulation(cut.accumulation);
+    Some(RigidStep { seconds, total: cut.total(gpus), first: limits.first })
+}
+
+/// Progress per second with what a job asks for on a kind, in the ideal shape; `None` where it cannot run.
+pub(super) fn rigid_rate(view: &View<'_>, job: &Job, index: usize) -> Option<f64> {
+    let application = view.application(job);
+    let RigidStep { seconds, total, first } = rigid_step(view, job, index)?;
+    let gain = application.runs.gradient(total, job.epoch).gain(first, total);
     Some(gain / seconds / slowdown(application, view.rules))
 }
 
