@@ -1,5 +1,7 @@
 //! Well-known models.
 
+use std::sync::LazyLock;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -84,13 +86,12 @@ const CLASSIFIERS: &[&str] = &[
     "wide_resnet50_2",
 ];
 
-fn entries() -> Vec<Entry> {
-    serde_json::from_str(CONFIGURATIONS).unwrap_or_default()
-}
+/// Read once: an operator asks for the same few in every cycle.
+static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(|| serde_json::from_str(CONFIGURATIONS).unwrap_or_default());
 
 /// Names of all presets, in order within each domain.
 pub fn names() -> Vec<String> {
-    let mut names: Vec<String> = entries().into_iter().map(|entry| entry.name).collect();
+    let mut names: Vec<String> = ENTRIES.iter().map(|entry| entry.name.clone()).collect();
     names.extend(CLASSIFIERS.iter().map(|name| (*name).to_owned()));
     names.extend(built().into_iter().map(|preset| preset.name));
     names
@@ -99,10 +100,10 @@ pub fn names() -> Vec<String> {
 /// A well-known model by its name, in any case.
 pub fn preset(name: &str) -> Option<Preset> {
     let name = name.to_ascii_lowercase();
-    if let Some(entry) = entries().into_iter().find(|entry| entry.name == name) {
+    if let Some(entry) = ENTRIES.iter().find(|entry| entry.name == name) {
         let model = Model::from_hugging_face(&entry.config).ok()?;
         let exact = entry.parameters == Some(model.parameters());
-        return Some(Preset { name, domain: entry.domain, model, verified: entry.source.filter(|_| exact) });
+        return Some(Preset { name, domain: entry.domain, model, verified: entry.source.clone().filter(|_| exact) });
     }
     if let Some(network) = torchvision::torchvision(&name, torchvision::torchvision_input(&name)) {
         let verified = Some(TORCHVISION.to_owned());
