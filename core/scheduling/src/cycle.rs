@@ -7,16 +7,20 @@ use jiff::Timestamp;
 use crate::books::Books;
 use crate::cluster::Cluster;
 use crate::moves::{self, Reach};
-use crate::start;
 use crate::{Action, Decision, JobKey, Plan, Snapshot, Standing};
+use crate::{sizes, start};
 
 /// Decides what happens to every job of the snapshot.
 pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
     let rules = &snapshot.rules.moves;
     // 1. Index the snapshot, and account for what is held.
-    let cluster = Cluster::new(snapshot);
+    let mut cluster = Cluster::new(snapshot);
     let mut books = Books::open(&cluster);
     let mut actions: BTreeMap<&JobKey, Action> = BTreeMap::new();
+
+    // 2. Choose sizes for all jobs together.
+    let sizes = sizes::choose(snapshot, &cluster, now);
+    cluster.aim(&sizes);
 
     // 2. Move what can do better within its own devices.
     moves::decide(&cluster, &mut books, rules, now, Reach::WithinHeld, &mut actions);
@@ -57,5 +61,5 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
         })
         .collect();
     decisions.sort_by(|a, b| a.job.cmp(&b.job));
-    Plan { decisions, reservations: Vec::new(), worth: None }
+    Plan { decisions, reservations: Vec::new(), sizes: Some(sizes) }
 }

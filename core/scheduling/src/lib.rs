@@ -25,16 +25,18 @@ mod options;
 mod placement;
 mod plan;
 mod reason;
+mod sizes;
 mod snapshot;
 mod start;
 mod words;
 
 pub use cycle::plan;
 pub use namespace_quota::over_counted;
-pub use plan::{Action, Cause, Decision, Plan, Reservation, StartEstimate, WaitNumbers, Worth};
+pub use plan::{Action, Cause, Decision, Plan, Reservation, StartEstimate, WaitNumbers};
 pub use reason::Reason;
 pub use snapshot::{
     Allocation, Budget, BudgetUnit, Class, Counted, Elasticity, Event, Job, JobKey, Keyed, Mode, MoveRules,
     NamespaceQuota, Node, NodeExpression, Objective, PodNeeds, Preemption, Queue, QuotaLimit, Reclaims, Resources,
-    Rules, Share, Snapshot, Standing, Table, Taint, Takes, Target, Toleration, TopologyAsk, Version,
+    Rules, Share, Size, Sizes, Snapshot, Standing, Table, Taint, Takes, Target, Toleration, TopologyAsk, Version,
+    Worth,
 };

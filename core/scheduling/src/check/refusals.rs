@@ -6,25 +6,32 @@ use super::Violation;
 use super::fits::{nodes_that_could_fit, nodes_that_fit};
 use super::namespace_quota::{allows, could_allow};
 use super::world::{Count, Totals, World, goes_before, quota};
-use crate::{Action, Job, Reason, Standing};
+use crate::{Action, Elasticity, Job, Reason, Standing};
 
 /// Candidates that can run some day, and are worth taking now; the most preferred first.
-pub(super) fn takeable<'a>(world: &World<'_>, job: &'a Job) -> Vec<&'a Candidate> {
+pub(super) fn takeable<'a>(world: &World<'a>, job: &'a Job) -> Vec<&'a Candidate> {
     let Some(queue) = world.queue(&job.queue) else { return Vec::new() };
     if queue.namespaces.as_ref().is_some_and(|namespaces| !namespaces.contains(&job.key.namespace)) {
         return Vec::new();
     }
-    let mut taken: Vec<&Candidate> = Vec::new();
-    for candidate in &job.menu.candidates {
-        let possible = quota(queue, &candidate.shape.class).is_none_or(|limit| candidate.shape.gpus() <= limit)
+    let possible = |candidate: &&Candidate| {
+        quota(queue, &candidate.shape.class).is_none_or(|limit| candidate.shape.gpus() <= limit)
             && nodes_that_could_fit(world, job, &candidate.shape) >= candidate.shape.pods
-            && could_allow(world, job, &candidate.shape);
-        let best = taken.first().map(|best| best.predicted.step_seconds);
-        if possible && best.is_none_or(|best| candidate.predicted.step_seconds <= 2.0 * best) {
-            taken.push(candidate);
-        }
+            && could_allow(world, job, &candidate.shape)
+    };
+    let mut all: Vec<&Candidate> = job.menu.candidates.iter().filter(possible).collect();
+    let bearable = |aim: &&Candidate| {
+        let first = all.first().map_or(0.0, |first| first.predicted.step_seconds);
+        job.elasticity == Elasticity::Elastic || aim.predicted.step_seconds <= 2.0 * first
+    };
+    if let Some(aim) = world.aim(job).filter(bearable).filter(|aim| all.contains(aim)) {
+        all.retain(|candidate| candidate.shape.gpus() <= aim.shape.gpus() && *candidate != aim);
+        all.insert(0, aim);
     }
-    taken
+    let longest = all.first().map_or(0.0, |first| 2.0 * first.predicted.step_seconds);
+    let mut first = true;
+    all.retain(|candidate| std::mem::take(&mut first) || candidate.predicted.step_seconds <= longest);
+    all
 }
 
 /// Whether both kinds of quota and nodes have room for a candidate beside these totals.

@@ -3,11 +3,11 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use plimsoll_menu::{ClassName, Shape};
+use plimsoll_menu::{Candidate, ClassName, Shape};
 
 use super::Violation;
 use super::namespace_quota::{Limit, counts};
-use crate::{Action, Job, JobKey, Node, Plan, PodNeeds, Queue, Resources, Snapshot, Standing};
+use crate::{Action, Job, JobKey, Node, Plan, PodNeeds, Queue, Resources, Sizes, Snapshot, Standing};
 
 /// Devices, CPU, memory, ephemeral storage, pods.
 pub(super) type Amount = [i128; 5];
@@ -45,6 +45,7 @@ pub(super) struct World<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) nodes: BTreeMap<&'a str, &'a Node>,
     actions: BTreeMap<&'a JobKey, &'a Action>,
+    sizes: Option<&'a Sizes>,
 }
 
 impl<'a> World<'a> {
@@ -52,6 +53,7 @@ impl<'a> World<'a> {
         Self {
             snapshot,
             nodes: snapshot.nodes.iter().map(|node| (node.name.as_str(), &**node)).collect(),
+            sizes: plan.sizes.as_ref(),
             actions: plan.decisions.iter().map(|decision| (&decision.job, &decision.action)).collect(),
         }
     }
@@ -59,6 +61,23 @@ impl<'a> World<'a> {
     /// Every job with its action.
     pub(super) fn pairs(&self) -> impl Iterator<Item = (&'a Job, &'a Action)> {
         self.snapshot.jobs.iter().filter_map(|job| Some((&**job, *self.actions.get(&job.key)?)))
+    }
+
+    /// The candidate of the size that the plan says a job should have.
+    pub(super) fn aim(&self, job: &'a Job) -> Option<&'a Candidate> {
+        let shape = self.sizes?.jobs.get(&job.key)?.shape.as_ref()?;
+        let mut best: Option<&Candidate> = None;
+        for candidate in job.menu.candidates.iter().filter(|candidate| candidate.shape == *shape) {
+            let better = best.is_none_or(|best| {
+                candidate.in_band && !best.in_band
+                    || candidate.in_band == best.in_band
+                        && candidate.predicted.step_seconds < best.predicted.step_seconds
+            });
+            if better {
+                best = Some(candidate);
+            }
+        }
+        best
     }
 
     pub(super) fn queue(&self, name: &str) -> Option<&'a Queue> {
