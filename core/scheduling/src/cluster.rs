@@ -10,6 +10,7 @@ use plimsoll_menu::{ClassName, Shape};
 use crate::admits::admits;
 use crate::amounts::Amounts;
 use crate::namespace_quota::NamespaceQuotas;
+use crate::quota::Tree;
 use crate::{Class, Job, JobKey, Node, Queue, Snapshot};
 
 /// The snapshot, indexed.
@@ -20,7 +21,8 @@ pub(crate) struct Cluster<'a> {
     pub(crate) jobs: Vec<&'a Job>,
     /// ResourceQuotas.
     pub(crate) quotas: NamespaceQuotas<'a>,
-    queues: BTreeMap<&'a str, &'a Queue>,
+    /// Queues.
+    pub(crate) tree: Arc<Tree<'a>>,
     classes: BTreeMap<&'a ClassName, &'a Class>,
     by_name: BTreeMap<&'a str, usize>,
     by_class: BTreeMap<&'a ClassName, Vec<usize>>,
@@ -38,17 +40,22 @@ impl<'a> Cluster<'a> {
         }
         Self {
             by_name: nodes.iter().enumerate().map(|(index, node)| (node.name.as_str(), index)).collect(),
-            by_class,
             quotas: NamespaceQuotas::new(namespace_quotas),
-            queues: queues.iter().map(|queue| (queue.name.as_str(), &**queue)).collect(),
+            tree: Arc::new(Tree::new(queues.iter().map(Arc::as_ref), by_class.keys().copied())),
             classes: classes.iter().map(|class| (&class.name, &**class)).collect(),
+            by_class,
             nodes,
             jobs,
         }
     }
 
     pub(crate) fn queue(&self, name: &str) -> Option<&'a Queue> {
-        self.queues.get(name).copied()
+        self.tree.place(name).map(|place| self.tree.queue(place))
+    }
+
+    /// Devices of a class that jobs of a queue may ever hold; `None` without a limit.
+    pub(crate) fn most(&self, queue: &Queue, class: &ClassName) -> Option<u32> {
+        self.tree.place(&queue.name).and_then(|place| self.tree.most(place, self.tree.column(class)))
     }
 
     pub(crate) fn class(&self, name: &ClassName) -> Option<&'a Class> {

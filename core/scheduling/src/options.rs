@@ -2,7 +2,6 @@
 
 use plimsoll_menu::Candidate;
 
-use crate::books::limit;
 use crate::cluster::{Cluster, Usable};
 use crate::namespace_quota::charges;
 use crate::words::{self, count};
@@ -83,7 +82,7 @@ fn never<'a>(
 ) -> Option<(Reason, String)> {
     let shape = &candidate.shape;
     let class = &shape.class;
-    match limit(queue, class) {
+    match cluster.most(queue, class) {
         Some(0) => return Some((Reason::ExceedsQuota, format!("queue {} has no quota for class {class}", queue.name))),
         Some(limit) if shape.gpus() > limit => {
             let needs = count(shape.gpus(), &format!("{class} GPU"));

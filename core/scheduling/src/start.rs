@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use plimsoll_menu::{Candidate, ClassName};
 
 use crate::amounts::Amounts;
-use crate::books::{Books, Footprint, limit};
+use crate::books::{Books, Footprint};
 use crate::cluster::{Cluster, Usable};
 use crate::namespace_quota::charges;
 use crate::options::Options;
@@ -186,7 +186,7 @@ fn numbers<'a>(
         nodes_that_fit: u32::try_from(nodes_that_fit).unwrap_or(u32::MAX),
         free_gpus: books.now.free(cluster, class),
         cluster_gpus: cluster.gpus_of_class(class),
-        queue_limit: cluster.queue(&job.queue).and_then(|queue| limit(queue, class)),
+        queue_limit: cluster.queue(&job.queue).and_then(|queue| cluster.most(queue, class)),
         queue_held: books.now.held(&job.queue, class),
         coming_gpus: books.coming(class),
         coming_from: books.coming_from(class),
