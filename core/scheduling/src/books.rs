@@ -15,8 +15,8 @@ use crate::{Job, JobKey, Queue, Standing};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Footprint<'a> {
     pub(crate) pods: BTreeMap<usize, Amounts>,
-    gpus: BTreeMap<&'a ClassName, i64>,
-    counted: Charges,
+    pub(crate) gpus: BTreeMap<&'a ClassName, i64>,
+    pub(crate) counted: Charges,
 }
 
 impl<'a> Footprint<'a> {
@@ -68,10 +68,10 @@ pub(crate) struct Ledger<'a> {
     /// What is left on each node.
     pub(crate) rooms: Vec<Amounts>,
     /// The queues, and the devices that they hold.
-    tree: Arc<Tree<'a>>,
-    usage: Usage,
+    pub(crate) tree: Arc<Tree<'a>>,
+    pub(crate) usage: Usage,
     /// What is left of each line of the ResourceQuotas.
-    left: Vec<i64>,
+    pub(crate) left: Vec<i64>,
 }
 
 impl<'a> Ledger<'a> {
@@ -219,6 +219,11 @@ impl<'a> Books<'a> {
         self.now.charge(queue, &from.or(to));
         self.future.release(queue, from);
         self.future.charge(queue, to);
+        self.count_coming(cluster, &job.key, from, to);
+    }
+
+    /// A gang will leave another in its place, or nothing; the future's books know that already.
+    pub(crate) fn gives(&mut self, cluster: &Cluster<'a>, job: &'a Job, from: &Footprint<'a>, to: &Footprint<'a>) {
         self.count_coming(cluster, &job.key, from, to);
     }
 

@@ -83,21 +83,22 @@ pub(crate) fn turn(job: &Job) -> (Reverse<i32>, Timestamp, &str, &JobKey) {
     (Reverse(job.priority), job.arrival, &job.uid, &job.key)
 }
 
-/// The nodes that the pods of one job may use, whatever is free there; worked out once per class.
+/// The nodes that the pods of one job, or of one kind of jobs, may use, whatever is free there; worked out once per class.
 pub(crate) struct Usable<'c, 'a> {
     cluster: &'c Cluster<'a>,
     job: &'a Job,
     by_class: BTreeMap<&'a ClassName, Vec<usize>>,
+    could_hold: BTreeMap<(&'a ClassName, u32), u32>,
 }
 
 impl<'c, 'a> Usable<'c, 'a> {
     pub(crate) fn new(cluster: &'c Cluster<'a>, job: &'a Job) -> Self {
-        Self { cluster, job, by_class: BTreeMap::new() }
+        Self { cluster, job, by_class: BTreeMap::new(), could_hold: BTreeMap::new() }
     }
 
     /// By name, closed nodes too.
     pub(crate) fn of_class(&mut self, class: &'a ClassName) -> &[usize] {
-        let Self { cluster, job, by_class } = self;
+        let Self { cluster, job, by_class, could_hold: _ } = self;
         by_class.entry(class).or_insert_with(|| {
             let nodes = cluster.of_class(class).iter().copied();
             nodes.filter(|&index| admits(cluster.nodes[index], &job.needs)).collect()
@@ -106,10 +107,16 @@ impl<'c, 'a> Usable<'c, 'a> {
 
     /// How many nodes could hold a pod of this shape if nobody else were there, closed nodes too: they may open again.
     pub(crate) fn that_could_hold(&mut self, shape: &'a Shape) -> u32 {
+        let key = (&shape.class, shape.gpus_per_pod);
+        if let Some(&count) = self.could_hold.get(&key) {
+            return count;
+        }
         let pod = Amounts::of_pod(&self.job.needs, shape.gpus_per_pod);
         let cluster = self.cluster;
         let usable = self.of_class(&shape.class);
         let count = usable.iter().filter(|&&index| pod.fits_in(&Amounts::offered(cluster.nodes[index]))).count();
-        u32::try_from(count).unwrap_or(u32::MAX)
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.could_hold.insert(key, count);
+        count
     }
 }

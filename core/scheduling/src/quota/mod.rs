@@ -6,5 +6,5 @@ mod tree;
 
 pub(crate) use budget::exhausted;
 pub(crate) use shares::Shares;
-pub use tree::QueueFault;
 pub(crate) use tree::{Column, Place, Tree, Usage};
+pub use tree::{QueueFault, queue_faults};

@@ -7,18 +7,21 @@
 //! guaranteed(q) = max(0, subtree(q) - lendingLimit(q)); 0 without a limit: all of it may be lent
 //! usage(q)      = held by its own jobs + sum over children c of max(0, usage(c) - guaranteed(c))
 //! available(q)  = subtree(q) - usage(q) at the root; else
-//!                 max(0, guaranteed(q) - usage(q)) + min(available(parent),
-//!                 borrowingLimit(q) + subtree(q) - guaranteed(q) - max(0, usage(q) - guaranteed(q)))
+//!                 max(0, guaranteed(q) - usage(q)) + max(0, min(available(parent),
+//!                 borrowingLimit(q) + subtree(q) - guaranteed(q) - max(0, usage(q) - guaranteed(q))))
 //! ```
+//!
+//! One thing differs: in Kueue, a parent that holds too much takes from what is guaranteed to its children.
 //!
 //! A queue without `classes` has no limit of its own: as a root it is unlimited, below one it brings nothing and borrows
 //! what there is. A class that a queue with `classes` does not name is not for its own jobs; children may pass through.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use plimsoll_menu::ClassName;
 
-use crate::Queue;
+use crate::{Queue, Snapshot};
 
 /// What stands for no limit; far above the devices of any cluster, and far below overflow.
 const UNLIMITED: i64 = 1 << 40;
@@ -62,6 +65,11 @@ pub enum QueueFault {
     },
 }
 
+/// What is wrong with how the queues of a snapshot hang together.
+pub fn queue_faults(snapshot: &Snapshot) -> Vec<QueueFault> {
+    Tree::new(snapshot.queues.iter().map(Arc::as_ref), []).faults
+}
+
 /// The queues as a forest, with what each may hold; by name.
 pub(crate) struct Tree<'a> {
     queues: Vec<&'a Queue>,
@@ -101,7 +109,8 @@ impl<'a> Tree<'a> {
         let queues: Vec<&Queue> = sorted.into_values().collect();
         let named = queues.iter().flat_map(|queue| queue.classes.iter().flat_map(|classes| classes.keys()));
         let names: BTreeSet<&ClassName> = named.chain(classes).collect();
-        let columns: BTreeMap<_, _> = names.into_iter().enumerate().map(|(index, name)| (name, Column(index))).collect();
+        let columns: BTreeMap<_, _> =
+            names.into_iter().enumerate().map(|(index, name)| (name, Column(index))).collect();
         let by_name: BTreeMap<&str, Place> =
             queues.iter().enumerate().map(|(index, queue)| (queue.name.as_str(), Place(index))).collect();
         let (parents, faults) = parents(&queues, &by_name);
@@ -175,14 +184,15 @@ impl<'a> Tree<'a> {
     }
 
     /// What a subtree may still take, its ancestors' limits included.
-    fn room(&self, usage: &Usage, place: Place, column: Column) -> i64 {
+    pub(crate) fn room(&self, usage: &Usage, place: Place, column: Column) -> i64 {
         let cell = self.cell(place, column);
         let (quota, held) = (&self.quotas[cell], usage.0[cell]);
         let Some(parent) = self.parent(place) else { return quota.subtree - held };
         let local = (quota.guaranteed - held).max(0);
         let above = self.room(usage, parent, column);
         let borrowed = |limit: i64| limit + quota.subtree - quota.guaranteed - (held - quota.guaranteed).max(0);
-        local + quota.borrowing.map_or(above, |limit| above.min(borrowed(limit)))
+        // What is guaranteed stays so when more is held above than there may be.
+        local + quota.borrowing.map_or(above, |limit| above.min(borrowed(limit))).max(0)
     }
 
     /// The most that jobs of a queue may ever hold of a class; `None` without a limit.
@@ -199,6 +209,14 @@ impl<'a> Tree<'a> {
         let Some(parent) = self.parent(place) else { return quota.subtree };
         let whole = quota.guaranteed + self.most_of(parent, column);
         quota.borrowing.map_or(whole, |limit| whole.min(quota.subtree + limit))
+    }
+
+    /// The most that a subtree may hold by a limit of its own, whatever its ancestors allow; `None` without one.
+    pub(crate) fn own_limit(&self, place: Place, column: Column) -> Option<i64> {
+        let quota = &self.quotas[self.cell(place, column)];
+        let limit =
+            if self.parent(place).is_none() { Some(quota.subtree) } else { quota.borrowing.map(|b| b + quota.subtree) };
+        limit.filter(|limit| *limit < UNLIMITED / 2)
     }
 
     /// Devices that a queue holds, what its children borrow of it included.
@@ -347,7 +365,9 @@ mod tests {
 
     #[test]
     fn siblings_lend_each_other_what_their_limits_let_them() {
-        let two = |a, b| [queue("root", None, Some((0, None, None))), queue("a", Some("root"), a), queue("b", Some("root"), b)];
+        let two = |a, b| {
+            [queue("root", None, Some((0, None, None))), queue("a", Some("root"), a), queue("b", Some("root"), b)]
+        };
         let plain = two(Some((8, None, None)), Some((4, None, None)));
         assert_eq!(held(&plain, &[("a", 2)], "b"), (Some(10), Some(12)));
         let lends_three = two(Some((8, None, Some(3))), Some((4, None, None)));
