@@ -1,10 +1,10 @@
 //! How many devices of a class each queue may use while all sizes are chosen.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use plimsoll_menu::ClassName;
 
-use crate::Queue;
+use crate::{Queue, quota};
 
 /// What the jobs of one queue could use of a class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,34 +21,21 @@ pub(super) struct Demand {
 /// up to their borrowing limits, less what owners do not lend. Each step is max-min fair by weight. A queue without a parent
 /// borrows of nobody, and one without limits of its own has nothing nominal and takes of what is left.
 pub(super) fn allot<'a>(
-    queues: &BTreeMap<&'a str, &'a Queue>,
+    tree: &quota::Tree<'a>,
     class: &ClassName,
     supply: u32,
     demands: &BTreeMap<&'a str, Demand>,
 ) -> BTreeMap<&'a str, u32> {
     let mut children: BTreeMap<Option<&'a str>, Vec<&'a Queue>> = BTreeMap::new();
-    for &queue in queues.values() {
-        children.entry(parent(queues, queue)).or_default().push(queue);
+    for place in tree.places() {
+        let parent = tree.parent(place).map(|parent| tree.queue(parent).name.as_str());
+        children.entry(parent).or_default().push(tree.queue(place));
     }
     let tree = Tree { children, class, demands };
     let roots = tree.children.get(&None).into_iter().flatten().map(|queue| tree.branch(queue, true)).collect();
     let mut given = BTreeMap::new();
     tree.divide(roots, (supply, u32::MAX), &mut given);
     given
-}
-
-/// The queue above, where there is one and the way up has an end.
-fn parent<'a>(queues: &BTreeMap<&'a str, &'a Queue>, queue: &'a Queue) -> Option<&'a str> {
-    let above = |queue: &Queue| queue.parent.as_deref().and_then(|name| queues.get(name)).copied();
-    let mut seen = BTreeSet::from([queue.name.as_str()]);
-    let mut next = above(queue);
-    while let Some(other) = next {
-        if !seen.insert(&other.name) {
-            return None;
-        }
-        next = above(other);
-    }
-    above(queue).map(|queue| queue.name.as_str())
 }
 
 /// One of several that share.
@@ -185,9 +172,9 @@ mod tests {
     }
 
     fn given(queues: &[Queue], supply: u32, most: &[(&str, u32)]) -> BTreeMap<String, u32> {
-        let by_name = queues.iter().map(|queue| (queue.name.as_str(), queue)).collect();
+        let tree = quota::Tree::new(queues, []);
         let demands = most.iter().map(|(name, most)| (*name, Demand { floor: 0, most: *most })).collect();
-        let given = allot(&by_name, &ClassName::new("t4"), supply, &demands);
+        let given = allot(&tree, &ClassName::new("t4"), supply, &demands);
         given.into_iter().filter(|(_, gpus)| *gpus > 0).map(|(name, gpus)| (name.to_owned(), gpus)).collect()
     }
 

@@ -116,7 +116,7 @@ fn allotted<'a>(
             let demand = demands.entry(queue).or_default();
             demand.most = jobs.iter().map(most).fold(demand.most, u32::saturating_add);
         }
-        let given = allot(cluster.queues(), name, terms.supply[class], &demands);
+        let given = allot(&cluster.tree, name, terms.supply[class], &demands);
         allotted.extend(given.into_iter().map(|(queue, gpus)| ((queue, class), gpus)));
     }
     allotted

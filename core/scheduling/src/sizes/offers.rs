@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use plimsoll_menu::{Candidate, ClassName, Fit, Shape};
 
-use crate::books::limit;
 use crate::cluster::Cluster;
 use crate::elastic::{self, Offer, Running};
 use crate::{Elasticity, Job, Mode, Rules, Standing, moves};
@@ -75,7 +74,7 @@ impl<'c, 'a> Terms<'c, 'a> {
             let shape = &candidate.shape;
             let class = self.class(&shape.class);
             candidate.fit == Fit::Fits
-                && limit(queue, &shape.class).is_none_or(|limit| shape.gpus() <= limit)
+                && self.cluster.most(queue, &shape.class).is_none_or(|limit| shape.gpus() <= limit)
                 && class.is_some_and(|class| {
                     let last = (shape.pods as usize).checked_sub(1).and_then(|at| self.nodes[class].get(at));
                     last.is_some_and(|gpus| *gpus >= shape.gpus_per_pod)
