@@ -150,4 +150,3 @@ fn is_preferred(job: &Job, held: &Allocation, candidate: &Candidate) -> bool {
     let current = place(&|other| other.shape == held.shape && other.layout == held.layout && other.batch == held.batch);
     target.is_some_and(|target| current.is_none_or(|current| target < current))
 }
-

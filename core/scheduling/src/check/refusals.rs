@@ -256,7 +256,12 @@ pub(super) fn reasons_hold<'a>(world: &World<'a>) -> Vec<Violation> {
             ("GPUs free", numbers.free_gpus, free),
         ];
         let wrong = numbers.into_iter().filter(|(_, said, expected)| said != expected);
-        violations.extend(wrong.map(|(what, said, expected)| Violation::WrongNumber { job: key(), what, said, expected }));
+        violations.extend(wrong.map(|(what, said, expected)| Violation::WrongNumber {
+            job: key(),
+            what,
+            said,
+            expected,
+        }));
     }
     violations
 }

@@ -151,17 +151,15 @@ pub(super) fn are_kept(world: &World<'_>) -> Vec<Violation> {
     }
     for (job, reservation) in reserved(world).filter(|(_, reservation)| reservation.starts_at.is_none()) {
         let shape = &reservation.shape;
-        let size = job.menu.candidates.iter().filter(|candidate| candidate.shape == *shape);
-        let longest = size.map(|candidate| seconds_of(job, candidate)).fold(0.0, f64::max);
-        let until = longest + world.snapshot.rules.grace_seconds;
+        let size = takeable(world, job).into_iter().find(|candidate| candidate.shape == *shape);
+        let until = size.map_or(0.0, |size| seconds_of(job, size)) + world.snapshot.rules.grace_seconds;
         hold(&reservation.nodes, pod_amount(&job.needs, shape.gpus_per_pod), until);
     }
     let mut violations = Vec::new();
     for (job, reservation, at) in &timed {
         let pod = pod_amount(&job.needs, reservation.shape.gpus_per_pod);
-        let earlier = |other: &&(&Job, &Reservation, f64)| {
-            other.2 <= *at && world.turn(&other.0.key) < world.turn(&job.key)
-        };
+        let earlier =
+            |other: &&(&Job, &Reservation, f64)| other.2 <= *at && world.turn(&other.0.key) < world.turn(&job.key);
         for name in &reservation.nodes {
             let Some(node) = world.nodes.get(name.as_str()) else { continue };
             let mut held = amount(node.gpus_held_by_others, &node.held_by_others);

@@ -177,7 +177,9 @@ impl<'a> World<'a> {
         let claims: Vec<Claim<'a>> = match count {
             Count::Nothing => Vec::new(),
             // A job that is moving already holds its target, too.
-            Count::Before if matches!(job.standing, Standing::Moving { .. }) => before.into_iter().chain(after).collect(),
+            Count::Before if matches!(job.standing, Standing::Moving { .. }) => {
+                before.into_iter().chain(after).collect()
+            }
             Count::Before => before.into_iter().collect(),
             Count::Both => before.into_iter().chain(after).collect(),
             Count::After => after.into_iter().collect(),

@@ -93,7 +93,11 @@ impl<'a> Victims<'a> {
         }
         let root = cluster.tree.path(place).last().unwrap_or(place);
         let list = self.by_class.get(&(&shape.class, root)).map_or(&[][..], Vec::as_slice);
-        let list: Vec<&Victim<'a>> = list.iter().filter(|victim| !actions.contains_key(&victim.job.key)).collect();
+        // Who is told another batch only may still be told to stop.
+        let spared = |victim: &&Victim<'a>| {
+            matches!(actions.get(&victim.job.key), Some(Action::Move { .. } | Action::Preempt { .. }))
+        };
+        let list: Vec<&Victim<'a>> = list.iter().filter(|victim| !spared(victim)).collect();
         let found = search(cluster, books, ask, &entitlement, &list);
         if found.is_none() {
             self.in_vain.insert(question);
@@ -121,8 +125,8 @@ fn search<'a>(
             }
             let before = taken.iter().position(|(other, _)| *other == index);
             let from = before.map_or(Keeps::All, |at| taken[at].1.clone());
-            let to = if whole { Some(Keeps::Nothing) } else { victim.smallest(cluster, ask) };
-            let Some(to) = to else { continue };
+            let to = if whole { Some(Keeps::Nothing) } else { victim.smallest(ask) };
+            let Some(to) = to.filter(|to| trial.may_become(victim, to)) else { continue };
             let gives = victim.gpus(&from) - victim.gpus(&to);
             if !entitlement.allows(cluster, trial.usage(), victim, gives) {
                 continue;
@@ -144,9 +148,12 @@ fn search<'a>(
     // Give back what is not needed, to those who lose most first.
     for (index, keeps) in taken.iter_mut().rev() {
         let victim = list[*index];
-        for milder in victim.ladder(cluster, ask) {
+        for milder in victim.ladder(ask) {
             if victim.gpus(&milder) <= victim.gpus(keeps) {
                 break;
+            }
+            if !trial.may_become(victim, &milder) {
+                continue;
             }
             trial.change(victim, keeps, &milder);
             if trial.fits() {
