@@ -121,10 +121,10 @@ impl<'a> Backfill<'a> {
         kept.all(|(until, spare)| seconds <= *until || i64::from(gpus) <= *spare)
     }
 
-    /// A job starts on these nodes, and runs for so long.
-    pub(crate) fn start(&mut self, cluster: &Cluster<'a>, ask: &Ask<'_, 'a>, nodes: &[usize]) {
+    /// A job starts on these nodes, in so many seconds, and runs to its end.
+    pub(crate) fn start(&mut self, cluster: &Cluster<'a>, ask: &Ask<'_, 'a>, nodes: &[usize], in_seconds: f64) {
         let Ask { job, candidate, place, .. } = *ask;
-        let (shape, seconds) = (&candidate.shape, run_seconds(job, candidate));
+        let (shape, seconds) = (&candidate.shape, run_seconds(job, candidate) + in_seconds);
         let pod = Amounts::of_pod(&job.needs, shape.gpus_per_pod);
         for node in nodes {
             if let Some(kept) = self.nodes.get_mut(node)
@@ -148,6 +148,13 @@ impl<'a> Backfill<'a> {
         }
     }
 
+    /// From now on the future has no more room than what is spared beside all that is kept.
+    pub(crate) fn close(&self, books: &mut Books<'a>) {
+        for (&node, kept) in &self.nodes {
+            books.future.rooms[node] = books.future.rooms[node].min(kept.spare);
+        }
+    }
+
     /// The first time and place for a gang beside all that is kept already; it is kept from now on.
     pub(crate) fn reserve(
         &mut self,
@@ -167,8 +174,9 @@ impl<'a> Backfill<'a> {
 
         // The future, with what is kept already taken from it; time passes in it from one end to the next.
         let mut rooms = books.future.rooms.clone();
+        let mut ended: BTreeMap<usize, Amounts> = self.nodes.keys().map(|&node| (node, rooms[node])).collect();
         for (&node, kept) in &self.nodes {
-            rooms[node] = kept.spare;
+            rooms[node] = rooms[node].min(kept.spare);
         }
         let mut usage = books.future.usage.clone();
         for &(place, column, gpus) in &self.reserved {
@@ -187,11 +195,15 @@ impl<'a> Backfill<'a> {
                 continue;
             }
             for (&node, &gives) in &footprint.pods {
-                if self.nodes.get(&node).is_some_and(|kept| *seconds <= kept.until_seconds) {
-                    continue; // In what it spares already.
-                }
                 let fitted = pod.fits_in(&rooms[node]);
-                rooms[node] = rooms[node].plus(gives);
+                match (self.nodes.get(&node), ended.get_mut(&node)) {
+                    // What is spared then counts it already.
+                    (Some(kept), Some(ended)) if *seconds <= kept.until_seconds => {
+                        *ended = ended.plus(gives);
+                        rooms[node] = ended.min(kept.spare);
+                    }
+                    _ => rooms[node] = rooms[node].plus(gives),
+                }
                 fitting += u32::from(could[node] && !fitted && pod.fits_in(&rooms[node]));
             }
             if let Some(place) = tree.place(&ending.queue) {
