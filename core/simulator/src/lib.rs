@@ -20,6 +20,7 @@ pub mod estimate;
 mod fairness;
 mod free;
 mod job;
+pub mod openb;
 mod outcome;
 pub mod policy;
 pub mod profile;
