@@ -31,6 +31,7 @@ mod words;
 
 pub use cycle::plan;
 pub use namespace_quota::over_counted;
+pub use placement::fragmentation;
 pub use plan::{Action, Cause, Decision, Plan, WaitNumbers};
 pub use reason::Reason;
 pub use snapshot::{

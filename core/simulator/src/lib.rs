@@ -18,6 +18,7 @@ mod energy;
 mod engine;
 pub mod estimate;
 mod fairness;
+pub mod fgd;
 mod free;
 mod job;
 pub mod openb;

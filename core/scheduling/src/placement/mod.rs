@@ -1,5 +1,7 @@
 //! Where a gang fits: as many distinct nodes as it has pods, or none.
 
+pub mod fragmentation;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
