@@ -105,6 +105,9 @@ fn node(node: &Node, offers: &[Offer], others: &[&Pod], objects: &Objects, now: 
         closed_because: closed_because.unwrap_or_default(),
         labels: node.labels().clone(),
         taints: taints(node, &offer.resource),
+        partitioned: false,
+        links: Vec::new(),
+        link_domain: None,
     })
 }
 

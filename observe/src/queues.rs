@@ -5,26 +5,23 @@ use kube::{
     ResourceExt as _,
     core::{ParseExpressionError, Selector, SelectorExt as _},
 };
-use plimsoll_crds::TrainingQueue;
+use plimsoll_crds::{TrainingQueue, training_queue::QueueClass};
 use plimsoll_menu::ClassName;
-use plimsoll_scheduling::Queue;
+use plimsoll_scheduling::{Queue, Share};
 
 use crate::Objects;
 
-/// All queues, by name.
+/// All queues.
 pub(crate) fn queues(objects: &Objects) -> Vec<Queue> {
-    let mut queues: Vec<Queue> = objects.queues.iter().map(|queue| self::queue(queue, objects)).collect();
-    queues.sort_by(|a, b| a.name.cmp(&b.name));
-    queues
+    objects.queues.iter().map(|queue| self::queue(queue, objects)).collect()
 }
 
 fn queue(queue: &TrainingQueue, objects: &Objects) -> Queue {
     let spec = &queue.spec;
     let count = |count: i32| u32::try_from(count).unwrap_or(0);
-    let nominal = spec.classes.iter().map(|c| (ClassName::new(c.class.clone()), count(c.nominal_quota))).collect();
+    let share = |class: &QueueClass| (ClassName::new(class.class.clone()), Share::of(count(class.nominal_quota)));
     Queue {
-        name: queue.name_any(),
-        nominal: if spec.classes.is_empty() { None } else { Some(nominal) },
+        classes: (!spec.classes.is_empty()).then(|| spec.classes.iter().map(share).collect()),
         namespaces: selector(queue).map_or_else(
             |error| {
                 // A selector that cannot be read admits nobody, rather than everybody.
@@ -34,6 +31,7 @@ fn queue(queue: &TrainingQueue, objects: &Objects) -> Queue {
             |selector| selector.map(|selector| matching(&selector, objects)),
         ),
         moves_per_job_hour: spec.rightsizing.as_ref().and_then(|r| r.moves_per_job_hour).map(count),
+        ..Queue::unlimited(queue.name_any())
     }
 }
 

@@ -14,7 +14,7 @@ use plimsoll_crds::{
 };
 use plimsoll_menu::{ClassName, LoadLine, Menu};
 use plimsoll_scheduling::{
-    Allocation, Class, Elasticity, Job, JobKey, Mode, MoveRules, PodNeeds, Reason, Snapshot, Standing,
+    Allocation, Class, Elasticity, Job, JobKey, Mode, PodNeeds, Reason, Rules, Snapshot, Standing, TopologyAsk,
 };
 
 use crate::{TemplateError, TemplateView, host_memory, namespace_quotas, needs, nodes, queues};
@@ -98,21 +98,19 @@ pub fn class_resources(classes: &[Arc<AcceleratorClass>]) -> BTreeSet<String> {
 }
 
 /// The cluster at one instant. `jobs` are all that are neither complete nor failed.
-pub fn snapshot(objects: &Objects, jobs: &[Planned], moves: MoveRules, now: Timestamp) -> Snapshot {
-    let mut classes: Vec<Class> = objects.classes.iter().map(|class| self::class(class)).collect();
-    classes.sort_by(|a, b| a.name.cmp(&b.name));
+pub fn snapshot(objects: &Objects, jobs: &[Planned], rules: Rules, now: Timestamp) -> Snapshot {
     let accelerators = class_resources(&objects.classes);
-    let mut jobs_seen: Vec<Job> = jobs.iter().map(|planned| job(planned, objects, &accelerators, now)).collect();
+    let jobs_seen: Vec<Job> = jobs.iter().map(|planned| job(planned, objects, &accelerators, now)).collect();
     let quotas: Vec<BTreeSet<String>> = jobs_seen.iter().map(|job| job.namespace_quotas.clone()).collect();
     let counted: Vec<_> = jobs.iter().zip(&quotas).collect();
-    jobs_seen.sort_by(|a, b| a.key.cmp(&b.key));
     Snapshot {
-        classes,
-        nodes: nodes::nodes(objects, jobs, now),
-        queues: queues::queues(objects),
-        namespace_quotas: namespace_quotas::namespace_quotas(objects, &counted, now),
-        jobs: jobs_seen,
-        moves,
+        classes: objects.classes.iter().map(|class| self::class(class)).collect(),
+        nodes: nodes::nodes(objects, jobs, now).into_iter().collect(),
+        queues: queues::queues(objects).into_iter().collect(),
+        namespace_quotas: namespace_quotas::namespace_quotas(objects, &counted, now).into_iter().collect(),
+        jobs: jobs_seen.into_iter().collect(),
+        rules,
+        ..Snapshot::default()
     }
 }
 
@@ -157,6 +155,11 @@ fn job(planned: &Planned, objects: &Objects, accelerators: &BTreeSet<String>, no
         standing,
         restart_seconds: planned.restart_seconds,
         remaining_steps: planned.remaining_steps,
+        waiting_since: None,
+        weight: 1.0,
+        deadline: None,
+        topology: TopologyAsk::default(),
+        preemptible: true,
         key,
     }
 }

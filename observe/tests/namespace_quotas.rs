@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use common::{class, cluster, node, now, pod, running_job};
 use plimsoll_observe::{Objects, Planned};
-use plimsoll_scheduling::{Counted, MoveRules, Snapshot, Standing};
+use plimsoll_scheduling::{Counted, Rules, Snapshot, Standing};
 use serde_json::json;
 
 fn quota(name: &str, spec: &str, status: &str) -> String {
@@ -30,8 +30,12 @@ fn world(more: &str, change: impl Fn(&mut Planned)) -> Snapshot {
     seen(&objects, &jobs)
 }
 
+fn job(snapshot: &Snapshot) -> &plimsoll_scheduling::Job {
+    snapshot.jobs.iter().next().expect("one job")
+}
+
 fn seen(objects: &Objects, jobs: &[Planned]) -> Snapshot {
-    plimsoll_observe::snapshot(objects, jobs, MoveRules::default(), now())
+    plimsoll_observe::snapshot(objects, jobs, Rules::default(), now())
 }
 
 fn with_pod_spec(spec: serde_json::Value) -> impl Fn(&mut Planned) {
@@ -39,7 +43,8 @@ fn with_pod_spec(spec: serde_json::Value) -> impl Fn(&mut Planned) {
 }
 
 fn limits(snapshot: &Snapshot) -> BTreeMap<&str, (u64, u64)> {
-    let [quota] = snapshot.namespace_quotas.as_slice() else { unreachable!("{:?}", snapshot.namespace_quotas) };
+    let quotas: Vec<_> = snapshot.namespace_quotas.iter().collect();
+    let [quota] = quotas.as_slice() else { unreachable!("{quotas:?}") };
     quota.limits.iter().map(|(name, limit)| (name.as_str(), (limit.hard, limit.held_by_others))).collect()
 }
 
@@ -91,16 +96,16 @@ fn nothing_is_free_before_the_apiserver_knows_what_is_used() {
 fn what_counts_no_pods_and_what_is_of_another_namespace_is_left_out() {
     let objects =
         "hard: {configmaps: '9', requests.storage: 1Ti, gold.storageclass.storage.k8s.io/requests.storage: 1Ti}";
-    assert_eq!(world(&quota("objects", "", objects), |_| ()).namespace_quotas, []);
+    assert!(world(&quota("objects", "", objects), |_| ()).namespace_quotas.is_empty());
     let elsewhere = quota("gpus", "", USED).replace("namespace: team", "namespace: other");
     let world = world(&elsewhere, |_| ());
-    assert_eq!((world.namespace_quotas.len(), world.jobs[0].namespace_quotas.len()), (0, 0));
+    assert_eq!((world.namespace_quotas.len(), job(&world).namespace_quotas.len()), (0, 0));
 }
 
 /// Whether a quota with these scopes counts the pods of a job with this pod spec.
 fn is_in(scopes: &str, spec: &serde_json::Value) -> bool {
     let world = world(&quota("gpus", scopes, USED), with_pod_spec(spec.clone()));
-    assert_eq!(world.jobs[0].namespace_quotas.len(), world.namespace_quotas.len());
+    assert_eq!(job(&world).namespace_quotas.len(), world.namespace_quotas.len());
     !world.namespace_quotas.is_empty()
 }
 
@@ -173,7 +178,7 @@ fn requests_and_limits_of_a_pod_are_counted_with_what_each_device_adds() {
         ("requests.rdma/hca", counted(1, 0)),
     ];
     let expected: BTreeMap<String, Counted> = expected.map(|(name, counted)| (name.to_owned(), counted)).into();
-    assert_eq!(world.jobs[0].counted, expected);
+    assert_eq!(job(&world).counted, expected);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The settings of a cluster (plimsoll.yaml): how patient, how eager, and the switch that stops all moves. Pure.
 
 use plimsoll_lifecycle::Policy;
-use plimsoll_scheduling::MoveRules;
+use plimsoll_scheduling::{MoveRules, Rules};
 use serde::Deserialize;
 
 /// Key of the settings in their ConfigMap.
@@ -193,17 +193,18 @@ impl Config {
         Ok(config)
     }
 
-    /// The planner's limits on moves.
-    pub fn move_rules(&self) -> MoveRules {
+    /// The planner's rules.
+    pub fn rules(&self) -> Rules {
         let Moves { enabled, cool_down_seconds, least_gain_percent, horizon_seconds, per_job_hour, restart_seconds: _ } =
             self.moves;
-        MoveRules {
+        let moves = MoveRules {
             enabled,
             cool_down_seconds: cool_down_seconds.into(),
             least_gain: f64::from(least_gain_percent) / 100.0,
             horizon_seconds: horizon_seconds.into(),
             per_job_hour,
-        }
+        };
+        Rules { moves, ..Rules::default() }
     }
 
     /// The cluster's part of a job's patience; the job adds its own.
@@ -227,8 +228,8 @@ mod tests {
     fn nothing_given_means_the_defaults() {
         assert_eq!(Config::parse("").unwrap(), Config::default());
         assert_eq!(Config::parse("moves: {}").unwrap(), Config::default());
-        let (config, rules) = (Config::default(), MoveRules::default());
-        assert_eq!(config.move_rules(), rules, "the chart's defaults are the planner's own");
+        let (config, rules) = (Config::default(), Rules::default());
+        assert_eq!(config.rules(), rules, "the chart's defaults are the planner's own");
         assert_eq!(config.policy(), Policy::default());
     }
 
@@ -244,8 +245,8 @@ mod tests {
     #[test]
     fn the_switch_stops_moves() {
         let config = Config::parse("moves: {enabled: false, coolDownSeconds: 5}").unwrap();
-        assert!(!config.move_rules().enabled);
-        assert_eq!(config.move_rules().cool_down_seconds, 5.0);
+        assert!(!config.rules().moves.enabled);
+        assert_eq!(config.rules().moves.cool_down_seconds, 5.0);
     }
 
     #[test]

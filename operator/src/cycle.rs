@@ -115,7 +115,7 @@ impl Cycle {
         self.remember_releases(&mut turns, now);
         // 3. Plan: all jobs together.
         let planned: Vec<Planned> = turns.values().filter_map(|turn| turn.planned(&config, now)).collect();
-        let snapshot = snapshot(&world.objects, &planned, config.move_rules(), now);
+        let snapshot = snapshot(&world.objects, &planned, config.rules(), now);
         for decision in plan(&snapshot, now).decisions {
             if let Some(turn) = turns.get_mut(&decision.job) {
                 turn.decide(decision.action, now);

@@ -313,6 +313,7 @@ impl Turn {
                     self.status.next = None;
                 }
             }
+            Action::Preempt { for_job: _, message } => self.step(Event::PreemptDecided { message }, now),
             Action::LiveBatch { batch, candidate, message } => self.change_batch(batch, &candidate, message, now),
         }
     }

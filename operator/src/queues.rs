@@ -154,6 +154,7 @@ mod tests {
             live_batch: false,
             moves_last_hour: 0,
             last_move: None,
+            checkpoint_age_seconds: 0.0,
         })
     }
 

@@ -12,6 +12,11 @@ pub enum Event {
         /// Before, after and evidence.
         message: String,
     },
+    /// The planner gives its devices to another job.
+    PreemptDecided {
+        /// Why this one.
+        message: String,
+    },
     /// Its user wants it suspended.
     SuspendAsked,
     /// Its user wants it to go on.
@@ -87,6 +92,7 @@ impl Event {
         match self {
             Self::StartDecided
             | Self::MoveDecided { .. }
+            | Self::PreemptDecided { .. }
             | Self::SuspendAsked
             | Self::ResumeAsked
             | Self::GiveUp { .. }

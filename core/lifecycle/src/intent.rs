@@ -56,6 +56,8 @@ pub enum EventReason {
     Running,
     /// It is being moved.
     Moving,
+    /// Another job gets its devices.
+    Preempted,
     /// It is being suspended.
     Suspending,
     /// It goes on after a suspension.
@@ -87,6 +89,7 @@ impl EventReason {
             Self::Committed => "Committed",
             Self::Running => "Running",
             Self::Moving => "Moving",
+            Self::Preempted => "Preempted",
             Self::Suspending => "Suspending",
             Self::Resumed => "Resumed",
             Self::OutOfMemory => "OutOfMemory",
@@ -107,7 +110,7 @@ impl EventReason {
             Self::OutOfMemory | Self::Disrupted | Self::ProgramFailed | Self::Failed => true,
             Self::TakenBack | Self::NodeTaken | Self::RefusedByNode => true,
             Self::Committed | Self::Running | Self::Moving | Self::NodeCordoned => false,
-            Self::Suspending | Self::Resumed | Self::Completed => false,
+            Self::Preempted | Self::Suspending | Self::Resumed | Self::Completed => false,
         }
     }
 }

@@ -4,14 +4,14 @@
 //!              StartDecided            AllPodsBound           AllPodsRunning
 //!   Waiting ────────────────▶ Committed ─────────▶ Starting ─────────────────▶ Running
 //!    ▲   ▲                      ▲  │                  │                          │
-//!    │   │ ResumeAsked          │  │ BindTimeout      │ StartTimeout             │ MoveDecided, SuspendAsked,
-//!    │   │                      │  │ PodsRejected,    │ NodeTaken,               │ NodeCordoned,
+//!    │   │ ResumeAsked          │  │ BindTimeout      │ StartTimeout             │ MoveDecided, PreemptDecided,
+//!    │   │                      │  │ PodsRejected,    │ NodeTaken,               │ SuspendAsked, NodeCordoned,
 //!    │   │                      │  │ NodeTaken,       │ NodeCordoned             │ TrainersEnded
 //!    │  Suspended ◀──┐          │  ▼ NodeCordoned     ▼                          ▼
 //!    │               └──────────┼──────────────── Stopping ◀─────────────────────┘
 //!    │                 suspend  │ move (next         │
 //!    └──────────────────────────┴── revision) ───────┤ PodsGone
-//!      failure, disruption, cordon                   ├──▶ Complete
+//!      failure, disruption, cordon, preemption       ├──▶ Complete
 //!                                                    └──▶ Failed
 //! ```
 //!

@@ -117,6 +117,11 @@ pub enum StopCause {
         /// Which node.
         message: String,
     },
+    /// Another job gets its devices.
+    Preempted {
+        /// Why.
+        message: String,
+    },
     /// Not all pods were bound in time.
     BindTimeout {
         /// What kept one of them, as far as that is known.
@@ -172,6 +177,7 @@ impl StopCause {
             Self::PodsRejected { message } => format!("the apiserver refused a pod: {message}"),
             Self::RefusedByNode { message } => format!("its node refused a pod: {message}"),
             Self::InitFailed { message } | Self::NodeCordoned { message } => message.clone(),
+            Self::Preempted { message } => because("another job got its devices", message),
             Self::NodeTaken { message } | Self::GiveUp { message, .. } => message.clone(),
         }
     }

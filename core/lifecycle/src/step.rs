@@ -85,6 +85,10 @@ impl Turn<'_> {
                 self.report(EventReason::Moving, message);
                 self.stop_with_checkpoint(StopCause::Move);
             }
+            Event::PreemptDecided { message } => {
+                self.report(EventReason::Preempted, message.clone());
+                self.stop_with_checkpoint(StopCause::Preempted { message });
+            }
             Event::SuspendAsked => {
                 self.report(EventReason::Suspending, "is suspended by its user".into());
                 self.stop_with_checkpoint(StopCause::Suspend);
@@ -135,7 +139,9 @@ impl Turn<'_> {
             Event::GiveUp { reason, message } if !matches!(why, StopCause::Succeeded | StopCause::GiveUp { .. }) => {
                 self.delete_pods(StopCause::GiveUp { reason, message });
             }
-            Event::SuspendAsked if matches!(why, StopCause::Move | StopCause::NodeCordoned { .. }) => {
+            Event::SuspendAsked
+                if matches!(why, StopCause::Move | StopCause::Preempted { .. } | StopCause::NodeCordoned { .. }) =>
+            {
                 self.state.phase = Phase::Stopping { why: StopCause::Suspend, since, checkpoint_until };
             }
             Event::CheckpointWritten { .. } if checkpoint_until.is_some() => self.delete_pods(why),
@@ -222,7 +228,9 @@ impl Turn<'_> {
             }
             StopCause::Disrupted => (0, 0, EventReason::Disrupted),
             // Reported where they begin, or where the job ends.
-            StopCause::Move | StopCause::Suspend | StopCause::NodeCordoned { .. } => return self.delete_pods(why),
+            StopCause::Move | StopCause::Preempted { .. } | StopCause::Suspend | StopCause::NodeCordoned { .. } => {
+                return self.delete_pods(why);
+            }
             StopCause::Succeeded | StopCause::GiveUp { .. } => return self.delete_pods(why),
         };
         self.state.failures = self.state.failures.saturating_add(failures);
@@ -246,7 +254,7 @@ impl Turn<'_> {
                 return self.report(EventReason::Completed, "the program ended well in all pods".into());
             }
             StopCause::GiveUp { reason, message } => return self.fail(*reason, message.clone()),
-            StopCause::Disrupted | StopCause::NodeCordoned { .. } => 0,
+            StopCause::Disrupted | StopCause::Preempted { .. } | StopCause::NodeCordoned { .. } => 0,
             // The next size is another one, so the first time there is nothing to wait for.
             StopCause::DeviceOutOfMemory => self.policy.backoff_seconds(setbacks.saturating_sub(1)),
             StopCause::BindTimeout { .. }

@@ -23,6 +23,7 @@ fn events() -> impl Strategy<Value = (Event, u32, u64)> {
     let event = prop_oneof![
         3 => Just(Event::StartDecided),
         1 => Just(Event::MoveDecided { message: "why".into() }),
+        1 => Just(Event::PreemptDecided { message: "for ns/other".into() }),
         1 => Just(Event::SuspendAsked),
         1 => Just(Event::ResumeAsked),
         3 => Just(Event::Tick { held_up: None }),

@@ -242,6 +242,25 @@ fn a_checkpoint_that_does_not_come_is_not_waited_for_forever() {
 }
 
 #[test]
+fn a_preempted_job_writes_a_checkpoint_and_waits_again_without_backoff() {
+    let checkpoint = Checkpoint::OnRequest { seconds: 5 };
+    let mut life = Life::running(Policy { checkpoint, ..Policy::default() });
+    let decided = Event::PreemptDecided { message: "for ns/urgent".into() };
+    assert_eq!(life.on(decided.clone()), [Intent::AskCheckpoint { revision: 1 }]);
+    life.on(Event::CheckpointWritten { revision: 1 });
+    life.gone();
+    let after = StopCause::Preempted { message: "for ns/urgent".into() };
+    assert_eq!(after.sentence(), "another job got its devices: for ns/urgent");
+    assert_eq!(life.state.phase, Phase::Waiting { not_before: None, after: Some(after) });
+    life.start();
+    assert_eq!((life.state.revision, life.state.failures), (2, 0));
+    life.on(decided);
+    life.on(Event::SuspendAsked);
+    life.gone();
+    assert_eq!(life.state.phase, Phase::Suspended, "its user has the last word");
+}
+
+#[test]
 fn a_suspension_overtakes_a_move() {
     let mut life = Life::running(Policy::default());
     life.on(Event::MoveDecided { message: String::new() });

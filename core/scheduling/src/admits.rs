@@ -69,6 +69,9 @@ mod tests {
             closed_because: String::new(),
             labels: [("zone".to_owned(), "a".to_owned()), ("rank".to_owned(), "7".to_owned())].into(),
             taints: Vec::new(),
+            partitioned: false,
+            links: Vec::new(),
+            link_domain: None,
         }
     }
 

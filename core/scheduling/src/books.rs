@@ -141,7 +141,7 @@ impl<'a> Ledger<'a> {
 
 /// Devices of a class that a queue may hold at once; `None` without a limit.
 pub(crate) fn limit(queue: &Queue, class: &ClassName) -> Option<u32> {
-    queue.nominal.as_ref().map(|nominal| nominal.get(class).copied().unwrap_or(0))
+    queue.classes.as_ref().map(|classes| classes.get(class).map_or(0, |share| share.nominal))
 }
 
 /// Two states of the cluster: now, and once all that is leaving has left.

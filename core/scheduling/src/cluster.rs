@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use plimsoll_menu::{ClassName, Shape};
@@ -27,10 +28,9 @@ pub(crate) struct Cluster<'a> {
 
 impl<'a> Cluster<'a> {
     pub(crate) fn new(snapshot: &'a Snapshot) -> Self {
-        let Snapshot { classes, nodes, queues, namespace_quotas, jobs, moves: _ } = snapshot;
-        let mut nodes: Vec<&Node> = nodes.iter().collect();
-        nodes.sort_by_key(|node| &node.name);
-        let mut jobs: Vec<&Job> = jobs.iter().collect();
+        let Snapshot { version: _, classes, nodes, topology: _, queues, namespace_quotas, jobs, rules: _ } = snapshot;
+        let nodes: Vec<&Node> = nodes.iter().map(Arc::as_ref).collect();
+        let mut jobs: Vec<&Job> = jobs.iter().map(Arc::as_ref).collect();
         jobs.sort_by_key(|job| turn(job));
         let mut by_class: BTreeMap<&ClassName, Vec<usize>> = BTreeMap::new();
         for (index, node) in nodes.iter().enumerate() {
@@ -40,8 +40,8 @@ impl<'a> Cluster<'a> {
             by_name: nodes.iter().enumerate().map(|(index, node)| (node.name.as_str(), index)).collect(),
             by_class,
             quotas: NamespaceQuotas::new(namespace_quotas),
-            queues: queues.iter().map(|queue| (queue.name.as_str(), queue)).collect(),
-            classes: classes.iter().map(|class| (&class.name, class)).collect(),
+            queues: queues.iter().map(|queue| (queue.name.as_str(), &**queue)).collect(),
+            classes: classes.iter().map(|class| (&class.name, &**class)).collect(),
             nodes,
             jobs,
         }

@@ -12,7 +12,7 @@ use crate::{Action, Decision, JobKey, Plan, Snapshot, Standing};
 
 /// Decides what happens to every job of the snapshot.
 pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
-    let rules = &snapshot.moves;
+    let rules = &snapshot.rules.moves;
     // 1. Index the snapshot, and account for what is held.
     let cluster = Cluster::new(snapshot);
     let mut books = Books::open(&cluster);
@@ -57,5 +57,5 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
         })
         .collect();
     decisions.sort_by(|a, b| a.job.cmp(&b.job));
-    Plan { decisions }
+    Plan { decisions, reservations: Vec::new(), worth: None }
 }

@@ -32,9 +32,10 @@ mod words;
 pub use cycle::plan;
 pub use namespace_quota::over_counted;
 pub use placement::fragmentation;
-pub use plan::{Action, Cause, Decision, Plan, WaitNumbers};
+pub use plan::{Action, Cause, Decision, Plan, Reservation, StartEstimate, WaitNumbers, Worth};
 pub use reason::Reason;
 pub use snapshot::{
-    Allocation, Class, Counted, Elasticity, Job, JobKey, Mode, MoveRules, NamespaceQuota, Node, NodeExpression,
-    PodNeeds, Queue, QuotaLimit, Resources, Snapshot, Standing, Taint, Target, Toleration,
+    Allocation, Budget, BudgetUnit, Class, Counted, Elasticity, Event, Job, JobKey, Keyed, Mode, MoveRules,
+    NamespaceQuota, Node, NodeExpression, Objective, PodNeeds, Preemption, Queue, QuotaLimit, Reclaims, Resources,
+    Rules, Share, Snapshot, Standing, Table, Taint, Takes, Target, Toleration, TopologyAsk, Version,
 };

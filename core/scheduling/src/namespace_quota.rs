@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 use plimsoll_menu::Shape;
 
 use crate::books::Books;
 use crate::cluster::Cluster;
-use crate::{Job, JobKey, NamespaceQuota, QuotaLimit, Snapshot, Standing};
+use crate::{Job, JobKey, NamespaceQuota, QuotaLimit, Snapshot, Standing, Table};
 
 /// One resource that one ResourceQuota limits.
 #[derive(Clone, Copy)]
@@ -28,11 +29,10 @@ pub(crate) struct NamespaceQuotas<'a> {
 }
 
 impl<'a> NamespaceQuotas<'a> {
-    pub(crate) fn new(quotas: &'a [NamespaceQuota]) -> Self {
-        let sorted: BTreeMap<(&str, &str), &NamespaceQuota> =
-            quotas.iter().map(|quota| ((quota.namespace.as_str(), quota.name.as_str()), quota)).collect();
+    pub(crate) fn new(quotas: &'a Table<NamespaceQuota>) -> Self {
         let (mut lines, mut by_name) = (Vec::new(), BTreeMap::new());
-        for (key, quota) in sorted {
+        for quota in quotas.iter().map(Arc::as_ref) {
+            let key = (quota.namespace.as_str(), quota.name.as_str());
             let first = lines.len();
             let mut limits: Vec<_> = quota.limits.iter().collect();
             limits.sort_by_key(|(resource, _)| !resource.contains('/'));

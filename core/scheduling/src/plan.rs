@@ -1,6 +1,7 @@
 //! What a cycle decides: one decision for every job of the snapshot.
 
-use plimsoll_menu::{Batch, Candidate};
+use jiff::Timestamp;
+use plimsoll_menu::{Batch, Candidate, Shape};
 use serde::{Deserialize, Serialize};
 
 use crate::{JobKey, Reason};
@@ -10,6 +11,42 @@ use crate::{JobKey, Reason};
 pub struct Plan {
     /// What happens to each job.
     pub decisions: Vec<Decision>,
+    /// What is kept for jobs that wait, in order of their turns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reservations: Vec<Reservation>,
+    /// How good the sizes are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worth: Option<Worth>,
+}
+
+/// What is kept for a job that waits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reservation {
+    /// For whom.
+    pub job: JobKey,
+    /// Its devices.
+    pub shape: Shape,
+    /// On which nodes, by name.
+    pub nodes: Vec<String>,
+    /// From when on, as far as ends can be predicted; `None` once those who hold them are giving them back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts_at: Option<Timestamp>,
+}
+
+/// How good the sizes that a plan chose are, by the cluster's objective.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Worth {
+    /// What they are worth.
+    pub value: f64,
+    /// What no choice is worth more than.
+    pub bound: f64,
+}
+
+impl Worth {
+    /// By how much a better choice could be better: a share of the bound, 0 to 1.
+    pub fn gap(&self) -> f64 {
+        if self.bound > 0.0 { ((self.bound - self.value) / self.bound).clamp(0.0, 1.0) } else { 0.0 }
+    }
 }
 
 /// What happens to one job.
@@ -53,6 +90,13 @@ pub enum Action {
         /// One sentence: before, after and evidence.
         message: String,
     },
+    /// It gives its devices back after a checkpoint, for another job, and waits again.
+    Preempt {
+        /// Who gets them.
+        for_job: JobKey,
+        /// One sentence: why this job, and what it loses.
+        message: String,
+    },
     /// It waits.
     Wait {
         /// Why, from the closed list.
@@ -73,6 +117,10 @@ pub enum Cause {
     OverLoaded,
     /// Another size or class finishes sooner by more than the move costs.
     Faster,
+    /// What it gives back lets another job run that is entitled to it.
+    Reclaimed,
+    /// On other nodes it leaves room in one piece that another job needs.
+    Consolidated,
 }
 
 /// The numbers behind a reason to wait. What does not apply is 0 or `None`.
@@ -104,4 +152,24 @@ pub struct WaitNumbers {
     pub position: u32,
     /// Waiting jobs of its queue.
     pub waiting: u32,
+    /// When it is expected to start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<StartEstimate>,
+    /// The largest size of its menu that would fit now, if it were its turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fits_now: Option<Shape>,
+    /// One sentence: what would make it run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub would_run: Option<String>,
+}
+
+/// When a job is expected to start, in seconds from now.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StartEstimate {
+    /// If those ahead end as much sooner as ends are known to come.
+    pub earliest_seconds: f64,
+    /// If they end when predicted.
+    pub likely_seconds: f64,
+    /// If they end as much later.
+    pub latest_seconds: f64,
 }

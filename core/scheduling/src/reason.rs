@@ -13,6 +13,8 @@ pub enum Reason {
     QueueMissing,
     /// Its queue does not admit its namespace or priority class.
     QueueForbidden,
+    /// Its queue has spent its budget of this period.
+    BudgetExhausted,
     /// No size within its limits fits the memory of an allowed class.
     NoFeasibleSize,
     /// It needs more than its queue may ever hold.
@@ -27,6 +29,10 @@ pub enum Reason {
     BackoffAfterFailure,
     /// Its queue holds all that it may hold now.
     WaitingForQuota,
+    /// Other jobs are giving back what it is entitled to.
+    WaitingForPreemption,
+    /// Devices are free, but not near enough to each other.
+    WaitingForTopology,
     /// Devices are free, but not on nodes that its pods may use.
     WaitingForNodes,
     /// Too few devices are free.
@@ -39,11 +45,12 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in order of precedence.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::Invalid,
         Self::Suspended,
         Self::QueueMissing,
         Self::QueueForbidden,
+        Self::BudgetExhausted,
         Self::NoFeasibleSize,
         Self::ExceedsQuota,
         Self::ExceedsCluster,
@@ -51,6 +58,8 @@ impl Reason {
         Self::WaitingForNamespaceQuota,
         Self::BackoffAfterFailure,
         Self::WaitingForQuota,
+        Self::WaitingForPreemption,
+        Self::WaitingForTopology,
         Self::WaitingForNodes,
         Self::WaitingForCapacity,
         Self::Starting,
@@ -64,6 +73,7 @@ impl Reason {
             Self::Suspended => "Suspended",
             Self::QueueMissing => "QueueMissing",
             Self::QueueForbidden => "QueueForbidden",
+            Self::BudgetExhausted => "BudgetExhausted",
             Self::NoFeasibleSize => "NoFeasibleSize",
             Self::ExceedsQuota => "ExceedsQuota",
             Self::ExceedsCluster => "ExceedsCluster",
@@ -71,6 +81,8 @@ impl Reason {
             Self::WaitingForNamespaceQuota => "WaitingForNamespaceQuota",
             Self::BackoffAfterFailure => "BackoffAfterFailure",
             Self::WaitingForQuota => "WaitingForQuota",
+            Self::WaitingForPreemption => "WaitingForPreemption",
+            Self::WaitingForTopology => "WaitingForTopology",
             Self::WaitingForNodes => "WaitingForNodes",
             Self::WaitingForCapacity => "WaitingForCapacity",
             Self::Starting => "Starting",

@@ -32,7 +32,7 @@ fn saved() -> Snapshot {
     let large = job("large", 5, vec![candidate(shape("t4", 2, 4), 1.0, true)]);
     let mut snapshot = snapshot(nodes, vec![mover, leaver, held, tolerant, large]);
     snapshot.queues[0] = queue("q", Some(&[("t4", 14)]));
-    snapshot
+    snapshot.snapshot()
 }
 
 fn path(name: &str) -> PathBuf {

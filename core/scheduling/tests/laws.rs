@@ -6,11 +6,11 @@ use plimsoll_scheduling::check::{Violation, check};
 use plimsoll_scheduling::{Action, Plan, Reason, Snapshot, Standing, WaitNumbers, plan};
 use proptest::prelude::*;
 use world::random::{large, snapshots};
-use world::{apply, candidate, counted, job, namespace_quota, node, now, queue, running, shape, snapshot};
+use world::{World, apply, candidate, counted, job, namespace_quota, node, now, queue, running, shape, snapshot};
 
-fn shuffled() -> impl Strategy<Value = (Snapshot, Snapshot)> {
+fn shuffled() -> impl Strategy<Value = (World, World)> {
     snapshots().prop_flat_map(|snapshot| {
-        let Snapshot { classes, nodes, queues, namespace_quotas, jobs, moves } = snapshot.clone();
+        let World { classes, nodes, topology, queues, namespace_quotas, jobs, rules } = snapshot.clone();
         let lists = (
             Just(classes).prop_shuffle(),
             Just(nodes).prop_shuffle(),
@@ -19,7 +19,8 @@ fn shuffled() -> impl Strategy<Value = (Snapshot, Snapshot)> {
             Just(jobs).prop_shuffle(),
         );
         lists.prop_map(move |(classes, nodes, queues, namespace_quotas, jobs)| {
-            (snapshot.clone(), Snapshot { classes, nodes, queues, namespace_quotas, jobs, moves })
+            let topology = topology.clone();
+            (snapshot.clone(), World { classes, nodes, topology, queues, namespace_quotas, jobs, rules })
         })
     })
 }
@@ -29,32 +30,33 @@ proptest! {
 
     #[test]
     fn every_plan_is_lawful(snapshot in snapshots()) {
-        let plan = plan(&snapshot, now());
-        let violations: Vec<String> = check(&snapshot, &plan, now()).iter().map(ToString::to_string).collect();
+        let plan = plan(&snapshot.snapshot(), now());
+        let violations: Vec<String> = check(&snapshot.snapshot(), &plan, now()).iter().map(ToString::to_string).collect();
         prop_assert!(violations.is_empty(), "{violations:#?}\n{plan:#?}");
     }
 
     #[test]
     fn what_is_carried_out_stays_and_the_next_plan_is_lawful_too(snapshot in snapshots()) {
-        let first = plan(&snapshot, now());
+        let first = plan(&snapshot.snapshot(), now());
         let snapshot = apply(snapshot, &first);
-        let second = plan(&snapshot, now());
+        let second = plan(&snapshot.snapshot(), now());
         for (before, after) in first.decisions.iter().zip(&second.decisions) {
             let done = matches!(before.action, Action::Start { .. } | Action::Move { .. } | Action::LiveBatch { .. });
             let stays = after.action == Action::Keep;
             prop_assert!(stays || !done, "{:?}\nthen {:?}", before, after);
         }
-        let violations = check(&snapshot, &second, now());
+        let violations = check(&snapshot.snapshot(), &second, now());
         prop_assert!(violations.is_empty(), "{violations:#?}");
     }
 
     #[test]
     fn the_order_of_lists_does_not_matter((snapshot, shuffled) in shuffled()) {
-        prop_assert_eq!(plan(&snapshot, now()), plan(&shuffled, now()));
+        prop_assert_eq!(plan(&snapshot.snapshot(), now()), plan(&shuffled.snapshot(), now()));
     }
 
     #[test]
-    fn a_snapshot_and_its_plan_survive_json(snapshot in snapshots()) {
+    fn a_snapshot_and_its_plan_survive_json(world in snapshots()) {
+        let snapshot = world.snapshot();
         let json = serde_json::to_string(&snapshot).expect("a snapshot is JSON");
         let read: Snapshot = serde_json::from_str(&json).expect("it reads back");
         prop_assert_eq!(&read, &snapshot);
@@ -74,12 +76,13 @@ fn random_clusters_are_not_trivial() {
     let mut seen = std::collections::BTreeMap::new();
     for _ in 0..2000 {
         let snapshot = snapshots().new_tree(&mut runner).expect("a snapshot").current();
-        for decision in plan(&snapshot, now()).decisions {
+        for decision in plan(&snapshot.snapshot(), now()).decisions {
             let word = match decision.action {
                 Action::Keep => "Keep".to_owned(),
                 Action::Start { .. } => "Start".to_owned(),
                 Action::Move { cause, .. } => format!("Move {cause:?}"),
                 Action::LiveBatch { .. } => "LiveBatch".to_owned(),
+                Action::Preempt { .. } => "Preempt".to_owned(),
                 Action::Wait { reason, message, .. } if message.contains("kept for") => format!("{reason} kept"),
                 Action::Wait { reason, .. } => reason.to_string(),
             };
@@ -109,7 +112,7 @@ fn random_clusters_are_not_trivial() {
 }
 
 /// A lawful plan with a start, a wait and a place that is kept, to break.
-fn specimen() -> (Snapshot, Plan) {
+fn specimen() -> (World, Plan) {
     let held = candidate(shape("t4", 1, 4), 1.0, true);
     let jobs = vec![
         running(job("h", 0, vec![held.clone()]), &held, &["n3"]),
@@ -119,16 +122,16 @@ fn specimen() -> (Snapshot, Plan) {
     let nodes = ["n1", "n2", "n3"].map(|name| node(name, "t4", 4)).to_vec();
     let mut snapshot = snapshot(nodes, jobs);
     snapshot.queues[0] = queue("q", Some(&[("t4", 12)]));
-    let plan = plan(&snapshot, now());
-    assert_eq!(check(&snapshot, &plan, now()), []);
+    let plan = plan(&snapshot.snapshot(), now());
+    assert_eq!(check(&snapshot.snapshot(), &plan, now()), []);
     (snapshot, plan)
 }
 
 /// What the inspector says about the specimen once it is broken.
-fn broken(change: impl FnOnce(&mut Snapshot, &mut Plan)) -> String {
+fn broken(change: impl FnOnce(&mut World, &mut Plan)) -> String {
     let (mut snapshot, mut plan) = specimen();
     change(&mut snapshot, &mut plan);
-    let said: Vec<String> = check(&snapshot, &plan, now()).iter().map(Violation::to_string).collect();
+    let said: Vec<String> = check(&snapshot.snapshot(), &plan, now()).iter().map(Violation::to_string).collect();
     said.join("\n")
 }
 
@@ -180,7 +183,7 @@ fn the_inspector_sees_a_broken_plan() {
 #[test]
 fn the_inspector_sees_a_needless_wait_and_a_wrong_reason() {
     let lazy = |reason, free_gpus, nodes_that_fit| {
-        move |_: &mut Snapshot, plan: &mut Plan| {
+        move |_: &mut World, plan: &mut Plan| {
             let numbers = WaitNumbers { needs_gpus: 8, free_gpus, nodes_that_fit, ..WaitNumbers::default() };
             plan.decisions[1].action = Action::Wait { reason, numbers, message: String::new() };
         }
@@ -202,8 +205,8 @@ fn the_inspector_sees_a_needless_wait_and_a_wrong_reason() {
 #[test]
 fn a_large_cluster_is_planned_lawfully() {
     let snapshot = large(60, 40, 15);
-    let plan = plan(&snapshot, now());
-    assert_eq!(check(&snapshot, &plan, now()), []);
+    let plan = plan(&snapshot.snapshot(), now());
+    assert_eq!(check(&snapshot.snapshot(), &plan, now()), []);
 }
 
 /// `cargo test --release -p plimsoll-scheduling -- --ignored --nocapture` prints how long a plan takes.
@@ -216,7 +219,7 @@ fn how_long_a_plan_takes() {
         let mut best = f64::INFINITY;
         for _ in 0..10 {
             let clock = std::time::Instant::now();
-            let plan = std::hint::black_box(plan(&snapshot, now()));
+            let plan = std::hint::black_box(plan(&snapshot.snapshot(), now()));
             best = best.min(clock.elapsed().as_secs_f64());
             assert_eq!(plan.decisions.len(), jobs);
         }

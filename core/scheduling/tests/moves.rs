@@ -3,7 +3,7 @@
 mod world;
 
 use plimsoll_menu::{Batch, Candidate, ClassName, Fit, Rejection, RejectionReason};
-use plimsoll_scheduling::{Action, Cause, Elasticity, Job, Mode, Snapshot, Standing, over_counted};
+use plimsoll_scheduling::{Action, Cause, Elasticity, Job, Mode, Standing, over_counted};
 use world::*;
 
 fn gang(pods: u32, gpus: u32) -> Candidate {
@@ -13,7 +13,7 @@ fn gang(pods: u32, gpus: u32) -> Candidate {
 // The demonstration: an under-used job shrinks, and a large gang starts on what it gives back.
 
 /// `c` runs on 8 t4 GPUs and would do on 4; `d` needs 8 whole nodes of 9.
-fn shrink_and_start() -> Snapshot {
+fn shrink_and_start() -> World {
     let (wide, narrow) = (candidate(shape("t4", 2, 4), 1.0, false), candidate(shape("t4", 1, 4), 1.1, true));
     let c = running(job("c", 1, vec![narrow, wide.clone()]), &wide, &["n1", "n2"]);
     snapshot(fleet(9, "t4", 4), vec![c, job("d", 2, vec![gang(8, 4)])])
@@ -60,20 +60,20 @@ fn story_d_the_gang_starts_only_once_the_devices_are_really_free() {
 // Moving.
 
 /// A job that would be moved, and a change to it after which it is not.
-fn stays(change: impl FnOnce(&mut Snapshot)) -> bool {
+fn stays(change: impl FnOnce(&mut World)) -> bool {
     let mut world = shrink_and_start();
     change(&mut world);
     *action(&lawful(&world), "c") == Action::Keep
 }
 
-fn of_c(change: impl FnOnce(&mut Job)) -> impl FnOnce(&mut Snapshot) {
+fn of_c(change: impl FnOnce(&mut Job)) -> impl FnOnce(&mut World) {
     |world| change(&mut world.jobs[0])
 }
 
 #[test]
 fn nobody_is_moved_against_its_will_or_without_evidence() {
     assert!(!stays(|_| {}));
-    assert!(stays(|world| world.moves.enabled = false));
+    assert!(stays(|world| world.rules.moves.enabled = false));
     assert!(stays(|world| world.queues[0].moves_per_job_hour = Some(0)));
     assert!(stays(of_c(|c| c.mode = Mode::Off)));
     assert!(stays(of_c(|c| c.mode = Mode::Initial)));
@@ -148,7 +148,7 @@ fn a_queue_whose_quota_was_lowered_may_still_shrink() {
 }
 
 /// A job that would grow from 4 to 12 devices, in a namespace that allows so many.
-fn growing(hard: u64) -> Snapshot {
+fn growing(hard: u64) -> World {
     let (small, large) = (gang(1, 4), candidate(shape("t4", 3, 4), 0.4, true));
     let mover = counted(running(job("m", 1, vec![large, small.clone()]), &small, &["n2"]), &["team"]);
     let mut world = snapshot(fleet(3, "t4", 4), vec![mover]);
@@ -196,7 +196,7 @@ fn new_pods_are_not_created_while_a_quota_still_counts_the_old_ones() {
         let [m, u] = jobs;
         let mut world = snapshot(fleet(1, "t4", 8), vec![counted(m, &["team"]), u]);
         world.namespace_quotas = vec![namespace_quota("team", &[("requests.nvidia.com/gpu", hard, held_by_others)])];
-        over_counted(&world).into_iter().map(|key| key.name).collect::<Vec<_>>()
+        over_counted(&world.snapshot()).into_iter().map(|key| key.name).collect::<Vec<_>>()
     };
     assert_eq!(over(8, 4), Vec::<String>::new());
     assert_eq!(over(8, 8), ["m"], "its old pods have ended, and count as somebody else's for a moment");

@@ -3,7 +3,7 @@
 mod world;
 
 use plimsoll_menu::{Candidate, ClassName, Rejection, RejectionReason};
-use plimsoll_scheduling::{Action, Reason, Snapshot, Standing, Taint, Target, Toleration};
+use plimsoll_scheduling::{Action, Reason, Standing, Taint, Target, Toleration};
 use world::*;
 
 fn gang(pods: u32, gpus: u32) -> Candidate {
@@ -90,7 +90,7 @@ fn a_taint_on_accelerator_nodes_needs_a_toleration() {
 
 // Waiting, each with its reason.
 
-fn only_wait(snapshot: &Snapshot) -> (String, String) {
+fn only_wait(snapshot: &World) -> (String, String) {
     wait(&lawful(snapshot), "a")
 }
 
@@ -130,7 +130,7 @@ fn quota_is_refused_forever_or_for_now() {
 }
 
 /// A job of 8 devices, or of 4 with steps of so many seconds, in a namespace with this quota.
-fn in_namespace(limits: &[(&str, u64, u64)], seconds: f64) -> Snapshot {
+fn in_namespace(limits: &[(&str, u64, u64)], seconds: f64) -> World {
     let menu = vec![gang(2, 4), candidate(shape("t4", 1, 4), seconds, true)];
     let mut world = snapshot(fleet(4, "t4", 4), vec![counted(job("a", 1, menu), &["team"])]);
     world.namespace_quotas = vec![namespace_quota("team", limits)];

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use plimsoll_crds::{TrainingJob, TrainingJobSpec};
 use plimsoll_menu::{Layout, Menu, Shape};
 use plimsoll_observe::{Objects, Planned, current};
-use plimsoll_scheduling::{Allocation, MoveRules, Snapshot, Standing};
+use plimsoll_scheduling::{Allocation, Rules, Snapshot, Standing};
 use serde_json::Value;
 
 /// The instant of every test.
@@ -66,13 +66,14 @@ fn placed(revision: u32, shape: Shape, layout: Layout, nodes: Vec<String>) -> Al
         live_batch: false,
         moves_last_hour: 0,
         last_move: None,
+        checkpoint_age_seconds: 0.0,
     }
 }
 
 /// The snapshot of a cluster.
 pub fn snapshot(yaml: &str) -> Snapshot {
     let (objects, jobs) = cluster(yaml);
-    plimsoll_observe::snapshot(&objects, &jobs, MoveRules::default(), now())
+    plimsoll_observe::snapshot(&objects, &jobs, Rules::default(), now())
 }
 
 /// A specification around a pod template, with further fields before it.

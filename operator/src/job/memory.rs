@@ -126,6 +126,7 @@ impl Words {
             "ProgramFailed" => StopCause::ProgramFailed { exit_code, message },
             "InitFailed" => StopCause::InitFailed { message },
             "NodeCordoned" => StopCause::NodeCordoned { message },
+            "Preempted" => StopCause::Preempted { message },
             "BindTimeout" => StopCause::BindTimeout { message },
             "StartTimeout" => StopCause::StartTimeout { message },
             "PodsRejected" => StopCause::PodsRejected { message },
@@ -149,6 +150,7 @@ pub fn cause_word(cause: &StopCause) -> &'static str {
         StopCause::ProgramFailed { .. } => "ProgramFailed",
         StopCause::InitFailed { .. } => "InitFailed",
         StopCause::NodeCordoned { .. } => "NodeCordoned",
+        StopCause::Preempted { .. } => "Preempted",
         StopCause::BindTimeout { .. } => "BindTimeout",
         StopCause::StartTimeout { .. } => "StartTimeout",
         StopCause::PodsRejected { .. } => "PodsRejected",
@@ -167,6 +169,7 @@ fn put_cause(stored: &mut Lifecycle, cause: &StopCause) {
         }
         StopCause::InitFailed { message }
         | StopCause::NodeCordoned { message }
+        | StopCause::Preempted { message }
         | StopCause::BindTimeout { message }
         | StopCause::StartTimeout { message }
         | StopCause::PodsRejected { message }
@@ -221,6 +224,7 @@ mod tests {
             StopCause::ProgramFailed { exit_code: 137, message: message.clone() },
             StopCause::InitFailed { message: message.clone() },
             StopCause::NodeCordoned { message: message.clone() },
+            StopCause::Preempted { message: message.clone() },
             StopCause::BindTimeout { message: message.clone() },
             StopCause::StartTimeout { message: String::new() },
             StopCause::PodsRejected { message: message.clone() },

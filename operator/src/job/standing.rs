@@ -104,6 +104,7 @@ fn placed(
         live_batch,
         moves_last_hour: u32::try_from(moves.clone().filter(|at| *at > hour_ago).count()).unwrap_or(u32::MAX),
         last_move: moves.chain(last_batch).max(),
+        checkpoint_age_seconds: 0.0,
     })
 }
 

@@ -193,6 +193,9 @@ impl Turn {
     fn what_came_before(&self) -> Option<String> {
         match &self.state.phase {
             Phase::Waiting { after: Some(StopCause::NodeCordoned { message }), .. } => Some(message.clone()),
+            Phase::Waiting { after: Some(StopCause::Preempted { message }), .. } => {
+                Some(format!("preempted: {message}"))
+            }
             Phase::Waiting { after: Some(StopCause::DeviceOutOfMemory), .. } => self.what_ran_out(),
             Phase::Waiting { after: Some(StopCause::HostOutOfMemory), .. } => self.what_grew(),
             _ => None,

@@ -164,6 +164,7 @@ fn summary(turn: &Turn) -> String {
         Phase::Committed { .. } | Phase::Starting { .. } => "Starting",
         Phase::Running { .. } => "Running",
         Phase::Stopping { why: StopCause::Move, .. } => "Resizing",
+        Phase::Stopping { why: StopCause::Preempted { .. }, .. } => "Preempted",
         Phase::Stopping { why: StopCause::Suspend, .. } => "Suspending",
         Phase::Stopping { why: StopCause::Succeeded, .. } => "Completing",
         Phase::Stopping { .. } => "Stopping",

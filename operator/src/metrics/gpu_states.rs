@@ -67,13 +67,13 @@ pub type GpuCounts = BTreeMap<(String, GpuState), u32>;
 /// Counts every device of every node with a class. `over` says whether a job is loaded past the memory line.
 pub fn count(world: &World, snapshot: &Snapshot, over: &dyn Fn(&JobKey) -> bool, now: Timestamp) -> GpuCounts {
     let mut counts = GpuCounts::new();
-    for class in &snapshot.classes {
+    for class in snapshot.classes.iter() {
         for state in GpuState::ALL {
             counts.insert((class.name.to_string(), state), 0);
         }
     }
-    for node in &snapshot.nodes {
-        let class = snapshot.classes.iter().find(|class| class.name == node.class);
+    for node in snapshot.nodes.iter() {
+        let class = snapshot.classes.get(&node.class);
         let Some(class) = class else { continue };
         let mut add = |state, n: u32| *counts.entry((node.class.to_string(), state)).or_default() += n;
         let object = world.objects.nodes.iter().find(|object| object.name_any() == node.name);
@@ -167,9 +167,7 @@ mod tests {
     use plimsoll_crds::AcceleratorNode;
     use plimsoll_menu::{Batch, ClassName, Layout, LoadLine, Menu, Shape};
     use plimsoll_observe::Objects;
-    use plimsoll_scheduling::{
-        Allocation, Class, Elasticity, Job, Mode, MoveRules, Node as PlanNode, PodNeeds, Resources,
-    };
+    use plimsoll_scheduling::{Allocation, Class, Elasticity, Job, Mode, Node as PlanNode, PodNeeds, Resources};
     use serde_json::json;
 
     use super::*;
@@ -192,6 +190,7 @@ mod tests {
             live_batch: false,
             moves_last_hour: 0,
             last_move: None,
+            checkpoint_age_seconds: 0.0,
         };
         let job = Job {
             key: JobKey { namespace: "nlp".into(), name: "llm".into() },
@@ -208,10 +207,17 @@ mod tests {
             standing: Standing::Placed(held),
             restart_seconds: 0.0,
             remaining_steps: None,
+            waiting_since: None,
+            weight: 1.0,
+            deadline: None,
+            topology: Default::default(),
+            preemptible: true,
         };
         Snapshot {
-            classes: vec![Class { name: class.clone(), resource: "nvidia.com/gpu".into(), line: LoadLine::DEFAULT }],
-            nodes: vec![PlanNode {
+            classes: [Class { name: class.clone(), resource: "nvidia.com/gpu".into(), line: LoadLine::DEFAULT }]
+                .into_iter()
+                .collect(),
+            nodes: [PlanNode {
                 name: "n1".into(),
                 class,
                 gpus,
@@ -222,11 +228,14 @@ mod tests {
                 closed_because: String::new(),
                 labels: BTreeMap::new(),
                 taints: Vec::new(),
-            }],
-            queues: Vec::new(),
-            namespace_quotas: Vec::new(),
-            jobs: vec![job],
-            moves: MoveRules::default(),
+                partitioned: false,
+                links: Vec::new(),
+                link_domain: None,
+            }]
+            .into_iter()
+            .collect(),
+            jobs: [job].into_iter().collect(),
+            ..Snapshot::default()
         }
     }
 

@@ -41,6 +41,7 @@ pub(super) fn goes_with_standing(job: &Job, action: &Action) -> Option<Violation
         Action::Start { .. } => ("start", standing == "waiting"),
         Action::Move { .. } => ("move", standing == "placed"),
         Action::LiveBatch { .. } => ("change its batch", standing == "placed"),
+        Action::Preempt { .. } => ("give its devices back", standing == "placed"),
         Action::Wait { reason, message, .. } => match &job.standing {
             Standing::Held { reason: held, message: why } => {
                 ("wait for another reason", reason == held && message == why)
@@ -58,11 +59,14 @@ fn reason_of_the_planner(reason: Reason) -> bool {
     match reason {
         R::QueueMissing
         | R::QueueForbidden
+        | R::BudgetExhausted
         | R::NoFeasibleSize
         | R::ExceedsQuota
         | R::ExceedsCluster
         | R::WaitingForNamespaceQuota
         | R::WaitingForQuota
+        | R::WaitingForPreemption
+        | R::WaitingForTopology
         | R::WaitingForNodes
         | R::WaitingForCapacity => true,
         R::Invalid | R::Suspended | R::PodsRejected | R::BackoffAfterFailure | R::Starting | R::Pending => false,
@@ -105,7 +109,7 @@ pub(super) fn move_is_allowed(world: &World<'_>, job: &Job, action: &Action, now
         _ => return Vec::new(),
     };
     let Standing::Placed(held) = &job.standing else { return Vec::new() };
-    let rules = &world.snapshot.moves;
+    let rules = &world.snapshot.rules.moves;
     let queue_limit = world.queue(&job.queue).and_then(|queue| queue.moves_per_job_hour).unwrap_or(u32::MAX);
     let seconds_since = |then: Timestamp| now.duration_since(then).as_secs_f64();
     let calm = seconds_since(held.since).min(held.last_move.map_or(f64::INFINITY, seconds_since));

@@ -13,9 +13,9 @@ pub(super) type Limit<'a> = (&'a str, &'a str, &'a str);
 
 /// What all pods of a gang count, at every limit of the quotas that count them.
 pub(super) fn counts<'a>(world: &World<'a>, job: &Job, shape: &Shape) -> BTreeMap<Limit<'a>, i128> {
-    let class = world.snapshot.classes.iter().find(|class| class.name == shape.class);
+    let class = world.snapshot.classes.get(&shape.class);
     let mut counts = BTreeMap::new();
-    for quota in &world.snapshot.namespace_quotas {
+    for quota in world.snapshot.namespace_quotas.iter() {
         if quota.namespace != job.key.namespace || !job.namespace_quotas.contains(&quota.name) {
             continue;
         }

@@ -51,18 +51,18 @@ impl<'a> World<'a> {
     pub(super) fn new(snapshot: &'a Snapshot, plan: &'a Plan) -> Self {
         Self {
             snapshot,
-            nodes: snapshot.nodes.iter().map(|node| (node.name.as_str(), node)).collect(),
+            nodes: snapshot.nodes.iter().map(|node| (node.name.as_str(), &**node)).collect(),
             actions: plan.decisions.iter().map(|decision| (&decision.job, &decision.action)).collect(),
         }
     }
 
     /// Every job with its action.
     pub(super) fn pairs(&self) -> impl Iterator<Item = (&'a Job, &'a Action)> {
-        self.snapshot.jobs.iter().filter_map(|job| Some((job, *self.actions.get(&job.key)?)))
+        self.snapshot.jobs.iter().filter_map(|job| Some((&**job, *self.actions.get(&job.key)?)))
     }
 
     pub(super) fn queue(&self, name: &str) -> Option<&'a Queue> {
-        self.snapshot.queues.iter().find(|queue| queue.name == name)
+        self.snapshot.queues.get(name).map(|queue| &**queue)
     }
 
     /// What a job holds before the plan and after it.
@@ -90,7 +90,7 @@ impl<'a> World<'a> {
         for (&name, &node) in &self.nodes {
             totals.nodes.insert(name, amount(node.gpus_held_by_others, &node.held_by_others));
         }
-        for quota in &self.snapshot.namespace_quotas {
+        for quota in self.snapshot.namespace_quotas.iter() {
             for (resource, limit) in &quota.limits {
                 totals.namespaces.insert((&quota.namespace, &quota.name, resource), limit.held_by_others.into());
             }
@@ -185,8 +185,8 @@ pub(super) fn goes_before(a: &Job, b: &Job) -> bool {
 
 /// Devices of a class that a queue may hold; `None` without a limit.
 pub(super) fn quota(queue: &Queue, class: &ClassName) -> Option<u32> {
-    let nominal = queue.nominal.as_ref()?;
-    Some(nominal.get(class).copied().unwrap_or_default())
+    let classes = queue.classes.as_ref()?;
+    Some(classes.get(class).map_or(0, |share| share.nominal))
 }
 
 /// Everything that a pod takes.

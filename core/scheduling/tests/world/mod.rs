@@ -9,8 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use plimsoll_menu::{Batch, Candidate, ClassName, Fit, Layout, LoadLine, Menu, Prediction, Shape};
 use plimsoll_scheduling::check::check;
 use plimsoll_scheduling::{
-    Action, Allocation, Class, Counted, Elasticity, Job, JobKey, Mode, MoveRules, NamespaceQuota, Node, Plan, PodNeeds,
-    Queue, QuotaLimit, Resources, Snapshot, Standing, Target, plan,
+    Action, Allocation, Class, Counted, Elasticity, Job, JobKey, Mode, NamespaceQuota, Node, Plan, PodNeeds, Queue,
+    QuotaLimit, Resources, Rules, Share, Snapshot, Standing, Target, TopologyAsk, plan,
 };
 
 pub(crate) const GIB: u64 = 1 << 30;
@@ -39,6 +39,9 @@ pub(crate) fn node(name: &str, class: &str, gpus: u32) -> Node {
         closed_because: String::new(),
         labels: BTreeMap::new(),
         taints: Vec::new(),
+        partitioned: false,
+        links: Vec::new(),
+        link_domain: None,
     }
 }
 
@@ -48,8 +51,8 @@ pub(crate) fn fleet(count: usize, class: &str, gpus: u32) -> Vec<Node> {
 }
 
 pub(crate) fn queue(name: &str, quota: Option<&[(&str, u32)]>) -> Queue {
-    let nominal = quota.map(|quota| quota.iter().map(|(class, gpus)| (ClassName::new(*class), *gpus)).collect());
-    Queue { name: name.into(), nominal, namespaces: None, moves_per_job_hour: None }
+    let share = |(class, gpus): &(&str, u32)| (ClassName::new(*class), Share::of(*gpus));
+    Queue { classes: quota.map(|quota| quota.iter().map(share).collect()), ..Queue::unlimited(name) }
 }
 
 /// A ResourceQuota of namespace `ns`: resource, hard limit, what others hold.
@@ -114,6 +117,11 @@ pub(crate) fn job(name: &str, arrival: i64, candidates: Vec<Candidate>) -> Job {
         standing: Standing::Waiting,
         restart_seconds: 60.0,
         remaining_steps: None,
+        waiting_since: None,
+        weight: 1.0,
+        deadline: None,
+        topology: TopologyAsk::default(),
+        preemptible: true,
     }
 }
 
@@ -132,6 +140,7 @@ pub(crate) fn running(mut job: Job, held: &Candidate, nodes: &[&str]) -> Job {
         live_batch: false,
         moves_last_hour: 0,
         last_move: None,
+        checkpoint_age_seconds: 0.0,
     });
     job
 }
@@ -143,23 +152,52 @@ pub(crate) fn allocation(job: &mut Job) -> &mut Allocation {
     }
 }
 
-pub(crate) fn snapshot(nodes: Vec<Node>, jobs: Vec<Job>) -> Snapshot {
+/// A snapshot in the making: lists that a test can change.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct World {
+    pub(crate) classes: Vec<Class>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) topology: Vec<String>,
+    pub(crate) queues: Vec<Queue>,
+    pub(crate) namespace_quotas: Vec<NamespaceQuota>,
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) rules: Rules,
+}
+
+impl World {
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            classes: self.classes.iter().cloned().collect(),
+            nodes: self.nodes.iter().cloned().collect(),
+            topology: self.topology.clone(),
+            queues: self.queues.iter().cloned().collect(),
+            namespace_quotas: self.namespace_quotas.iter().cloned().collect(),
+            jobs: self.jobs.iter().cloned().collect(),
+            rules: self.rules,
+            ..Snapshot::default()
+        }
+    }
+}
+
+pub(crate) fn snapshot(nodes: Vec<Node>, jobs: Vec<Job>) -> World {
     let names: std::collections::BTreeSet<ClassName> = nodes.iter().map(|node| node.class.clone()).collect();
     let class = |name| Class { name, resource: "nvidia.com/gpu".into(), line: LoadLine::DEFAULT };
-    Snapshot {
+    World {
         classes: names.into_iter().map(class).collect(),
         nodes,
         queues: vec![queue("q", None)],
         namespace_quotas: Vec::new(),
         jobs,
-        moves: MoveRules::default(),
+        topology: Snapshot::default().topology,
+        rules: Rules::default(),
     }
 }
 
 /// Plans, and has the plan inspected.
-pub(crate) fn lawful(snapshot: &Snapshot) -> Plan {
-    let plan = plan(snapshot, now());
-    let violations: Vec<String> = check(snapshot, &plan, now()).iter().map(ToString::to_string).collect();
+pub(crate) fn lawful(world: &World) -> Plan {
+    let snapshot = world.snapshot();
+    let plan = plan(&snapshot, now());
+    let violations: Vec<String> = check(&snapshot, &plan, now()).iter().map(ToString::to_string).collect();
     assert!(violations.is_empty(), "{violations:#?}\n{plan:#?}");
     plan
 }
@@ -185,7 +223,7 @@ pub(crate) fn wait(plan: &Plan, name: &str) -> (String, String) {
 }
 
 /// The snapshot after the plan was carried out; moves are under way.
-pub(crate) fn apply(mut snapshot: Snapshot, plan: &Plan) -> Snapshot {
+pub(crate) fn apply(mut snapshot: World, plan: &Plan) -> World {
     for job in &mut snapshot.jobs {
         let decision = plan.decisions.iter().find(|decision| decision.job == job.key).expect("every job is decided");
         match (&decision.action, &mut job.standing) {
@@ -203,6 +241,7 @@ pub(crate) fn apply(mut snapshot: Snapshot, plan: &Plan) -> Snapshot {
                     live_batch: false,
                     moves_last_hour: 0,
                     last_move: None,
+                    checkpoint_age_seconds: 0.0,
                 });
             }
             (Action::Move { candidate, nodes, .. }, Standing::Placed(held)) => {

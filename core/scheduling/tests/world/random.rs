@@ -2,13 +2,14 @@
 
 use plimsoll_menu::{Batch, Candidate, ClassName, Fit};
 use plimsoll_scheduling::{
-    Elasticity, Job, Mode, MoveRules, NamespaceQuota, Node, NodeExpression, Queue, Reason, Resources, Snapshot,
-    Standing, Taint, Target, Toleration,
+    Elasticity, Job, Mode, MoveRules, NamespaceQuota, Node, NodeExpression, Queue, Reason, Resources, Standing, Taint,
+    Target, Toleration,
 };
 use proptest::prelude::*;
 
 use super::{
-    GIB, allocation, at, candidate, counted, job, namespace_quota, node, queue, resources, running, shape, snapshot,
+    GIB, World, allocation, at, candidate, counted, job, namespace_quota, node, queue, resources, running, shape,
+    snapshot,
 };
 
 const ZONE: &str = "topology.kubernetes.io/zone";
@@ -226,21 +227,21 @@ fn build_job(index: usize, draw: Draw, nodes: &[Node]) -> Job {
 }
 
 /// A random cluster.
-pub(crate) fn snapshots() -> impl Strategy<Value = Snapshot> {
+pub(crate) fn snapshots() -> impl Strategy<Value = World> {
     let rules = (0_u8..10, prop_oneof![Just(0.0), Just(0.1), Just(0.5)]);
     let quotas = (queues(), namespace_quotas());
     (nodes(), quotas, prop::collection::vec(draws(), 0..10), rules).prop_map(|(nodes, quotas, draws, (on, least))| {
         let jobs = draws.into_iter().enumerate().map(|(index, draw)| build_job(index, draw, &nodes)).collect();
         let mut snapshot = snapshot(nodes, jobs);
         (snapshot.queues, snapshot.namespace_quotas) = quotas;
-        snapshot.moves = MoveRules { enabled: on > 0, least_gain: least, ..MoveRules::default() };
+        snapshot.rules.moves = MoveRules { enabled: on > 0, least_gain: least, ..MoveRules::default() };
         snapshot
     })
 }
 
 /// A large cluster: this many nodes of 8 devices in two classes, and jobs with menus of a dozen sizes, of which the first
 /// `running` hold devices.
-pub(crate) fn large(count: usize, jobs: usize, already: usize) -> Snapshot {
+pub(crate) fn large(count: usize, jobs: usize, already: usize) -> World {
     let name = |index: usize| format!("node-{index:04}");
     let class = |index: usize| if index.is_multiple_of(5) { "h100" } else { "t4" };
     let nodes: Vec<Node> = (0..count).map(|index| node(&name(index), class(index), 8)).collect();
