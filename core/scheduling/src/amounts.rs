@@ -75,6 +75,11 @@ impl Amounts {
         self.zip(other, i64::max)
     }
 
+    /// The smaller of each.
+    pub(crate) fn min(self, other: Self) -> Self {
+        self.zip(other, i64::min)
+    }
+
     fn zip(self, other: Self, f: impl Fn(i64, i64) -> i64) -> Self {
         Self {
             gpus: f(self.gpus, other.gpus),

@@ -10,6 +10,7 @@ use plimsoll_menu::{ClassName, Shape};
 use crate::admits::admits;
 use crate::amounts::Amounts;
 use crate::namespace_quota::NamespaceQuotas;
+use crate::quota::Tree;
 use crate::{Class, Job, JobKey, Node, Queue, Snapshot};
 
 /// The snapshot, indexed.
@@ -20,7 +21,8 @@ pub(crate) struct Cluster<'a> {
     pub(crate) jobs: Vec<&'a Job>,
     /// ResourceQuotas.
     pub(crate) quotas: NamespaceQuotas<'a>,
-    queues: BTreeMap<&'a str, &'a Queue>,
+    /// Queues.
+    pub(crate) tree: Arc<Tree<'a>>,
     classes: BTreeMap<&'a ClassName, &'a Class>,
     by_name: BTreeMap<&'a str, usize>,
     by_class: BTreeMap<&'a ClassName, Vec<usize>>,
@@ -38,17 +40,22 @@ impl<'a> Cluster<'a> {
         }
         Self {
             by_name: nodes.iter().enumerate().map(|(index, node)| (node.name.as_str(), index)).collect(),
-            by_class,
             quotas: NamespaceQuotas::new(namespace_quotas),
-            queues: queues.iter().map(|queue| (queue.name.as_str(), &**queue)).collect(),
+            tree: Arc::new(Tree::new(queues.iter().map(Arc::as_ref), by_class.keys().copied())),
             classes: classes.iter().map(|class| (&class.name, &**class)).collect(),
+            by_class,
             nodes,
             jobs,
         }
     }
 
     pub(crate) fn queue(&self, name: &str) -> Option<&'a Queue> {
-        self.queues.get(name).copied()
+        self.tree.place(name).map(|place| self.tree.queue(place))
+    }
+
+    /// Devices of a class that jobs of a queue may ever hold; `None` without a limit.
+    pub(crate) fn most(&self, queue: &Queue, class: &ClassName) -> Option<u32> {
+        self.tree.place(&queue.name).and_then(|place| self.tree.most(place, self.tree.column(class)))
     }
 
     pub(crate) fn class(&self, name: &ClassName) -> Option<&'a Class> {
@@ -76,21 +83,22 @@ pub(crate) fn turn(job: &Job) -> (Reverse<i32>, Timestamp, &str, &JobKey) {
     (Reverse(job.priority), job.arrival, &job.uid, &job.key)
 }
 
-/// The nodes that the pods of one job may use, whatever is free there; worked out once per class.
+/// The nodes that the pods of one job, or of one kind of jobs, may use, whatever is free there; worked out once per class.
 pub(crate) struct Usable<'c, 'a> {
     cluster: &'c Cluster<'a>,
     job: &'a Job,
     by_class: BTreeMap<&'a ClassName, Vec<usize>>,
+    could_hold: BTreeMap<(&'a ClassName, u32), u32>,
 }
 
 impl<'c, 'a> Usable<'c, 'a> {
     pub(crate) fn new(cluster: &'c Cluster<'a>, job: &'a Job) -> Self {
-        Self { cluster, job, by_class: BTreeMap::new() }
+        Self { cluster, job, by_class: BTreeMap::new(), could_hold: BTreeMap::new() }
     }
 
     /// By name, closed nodes too.
     pub(crate) fn of_class(&mut self, class: &'a ClassName) -> &[usize] {
-        let Self { cluster, job, by_class } = self;
+        let Self { cluster, job, by_class, could_hold: _ } = self;
         by_class.entry(class).or_insert_with(|| {
             let nodes = cluster.of_class(class).iter().copied();
             nodes.filter(|&index| admits(cluster.nodes[index], &job.needs)).collect()
@@ -99,10 +107,16 @@ impl<'c, 'a> Usable<'c, 'a> {
 
     /// How many nodes could hold a pod of this shape if nobody else were there, closed nodes too: they may open again.
     pub(crate) fn that_could_hold(&mut self, shape: &'a Shape) -> u32 {
+        let key = (&shape.class, shape.gpus_per_pod);
+        if let Some(&count) = self.could_hold.get(&key) {
+            return count;
+        }
         let pod = Amounts::of_pod(&self.job.needs, shape.gpus_per_pod);
         let cluster = self.cluster;
         let usable = self.of_class(&shape.class);
         let count = usable.iter().filter(|&&index| pod.fits_in(&Amounts::offered(cluster.nodes[index]))).count();
-        u32::try_from(count).unwrap_or(u32::MAX)
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.could_hold.insert(key, count);
+        count
     }
 }

@@ -13,26 +13,35 @@
 
 mod admits;
 mod amounts;
+mod backfill;
 mod books;
 pub mod check;
 mod cluster;
 mod cycle;
 pub mod elastic;
+mod estimate;
+mod explain;
 mod gain;
+mod kinds;
 mod moves;
 mod namespace_quota;
 mod options;
+mod order;
 mod placement;
 mod plan;
+mod preempt;
+mod quota;
 mod reason;
 mod snapshot;
 mod start;
+mod waiter;
 mod words;
 
 pub use cycle::plan;
 pub use namespace_quota::over_counted;
 pub use placement::fragmentation;
 pub use plan::{Action, Cause, Decision, Plan, Reservation, StartEstimate, WaitNumbers, Worth};
+pub use quota::{QueueFault, queue_faults};
 pub use reason::Reason;
 pub use snapshot::{
     Allocation, Budget, BudgetUnit, Class, Counted, Elasticity, Event, Job, JobKey, Keyed, Mode, MoveRules,

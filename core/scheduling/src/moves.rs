@@ -11,7 +11,7 @@ use crate::cluster::{Cluster, Usable};
 use crate::gain::{self, Change};
 use crate::namespace_quota::charges;
 use crate::placement::{Gang, When};
-use crate::start::Want;
+use crate::waiter::Want;
 use crate::{Action, Allocation, Job, JobKey, Mode, MoveRules, Standing};
 
 /// Which moves are looked at.

@@ -1,10 +1,11 @@
 //! Which candidates of its menu a waiting job may take, whatever is free now.
 
+use jiff::Timestamp;
 use plimsoll_menu::Candidate;
 
-use crate::books::limit;
 use crate::cluster::{Cluster, Usable};
 use crate::namespace_quota::charges;
+use crate::quota::{Place, exhausted};
 use crate::words::{self, count};
 use crate::{Job, Queue, Reason};
 
@@ -19,6 +20,8 @@ pub(crate) enum Options<'a> {
     Some {
         /// Its queue.
         queue: &'a Queue,
+        /// That queue's place in the tree.
+        place: Place,
         /// The most preferred one that can run some day.
         preferred: &'a Candidate,
         /// All that it may take, `preferred` included.
@@ -36,15 +39,19 @@ pub(crate) enum Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    pub(crate) fn of(cluster: &Cluster<'a>, job: &'a Job, usable: &mut Usable<'_, 'a>) -> Self {
+    pub(crate) fn of(cluster: &Cluster<'a>, job: &'a Job, usable: &mut Usable<'_, 'a>, now: Timestamp) -> Self {
         let none = |reason, message| Self::None { reason, candidate: None, message };
-        let Some(queue) = cluster.queue(&job.queue) else {
+        let Some(place) = cluster.tree.place(&job.queue) else {
             return none(Reason::QueueMissing, format!("queue {} does not exist", job.queue));
         };
+        let queue = cluster.tree.queue(place);
         let namespace = &job.key.namespace;
         if queue.namespaces.as_ref().is_some_and(|admitted| !admitted.contains(namespace)) {
             let message = format!("queue {} does not admit namespace {namespace}", queue.name);
             return none(Reason::QueueForbidden, message);
+        }
+        if let Some((queue, budget)) = exhausted(&cluster.tree, place, now) {
+            return none(Reason::BudgetExhausted, words::budget(queue, budget));
         }
         if job.menu.candidates.is_empty() {
             let known = job.menu.rejected.first().map(|rejection| rejection.message.clone());
@@ -63,7 +70,7 @@ impl<'a> Options<'a> {
             let longest = preferred.predicted.step_seconds * WORTH_TAKING;
             possible
                 .retain(|candidate| std::ptr::eq(*candidate, preferred) || candidate.predicted.step_seconds <= longest);
-            return Self::Some { queue, preferred, takeable: possible };
+            return Self::Some { queue, place, preferred, takeable: possible };
         }
         // The earliest reason in the list wins, and of those the most preferred candidate.
         match obstacles.into_iter().min_by_key(|(reason, ..)| *reason) {
@@ -83,7 +90,7 @@ fn never<'a>(
 ) -> Option<(Reason, String)> {
     let shape = &candidate.shape;
     let class = &shape.class;
-    match limit(queue, class) {
+    match cluster.most(queue, class) {
         Some(0) => return Some((Reason::ExceedsQuota, format!("queue {} has no quota for class {class}", queue.name))),
         Some(limit) if shape.gpus() > limit => {
             let needs = count(shape.gpus(), &format!("{class} GPU"));
