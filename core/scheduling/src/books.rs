@@ -8,6 +8,7 @@ use plimsoll_menu::{ClassName, Shape};
 use crate::amounts::Amounts;
 use crate::cluster::Cluster;
 use crate::namespace_quota::{Charges, charges};
+use crate::placement::Rooms;
 use crate::quota::{Tree, Usage};
 use crate::{Job, JobKey, Queue, Standing};
 
@@ -66,7 +67,7 @@ impl<'a> Footprint<'a> {
 #[derive(Clone)]
 pub(crate) struct Ledger<'a> {
     /// What is left on each node.
-    pub(crate) rooms: Vec<Amounts>,
+    pub(crate) rooms: Rooms,
     /// The queues, and the devices that they hold.
     pub(crate) tree: Arc<Tree<'a>>,
     pub(crate) usage: Usage,
@@ -76,9 +77,8 @@ pub(crate) struct Ledger<'a> {
 
 impl<'a> Ledger<'a> {
     fn empty(cluster: &Cluster<'a>) -> Self {
-        let room = |node| Amounts::offered(node).minus(Amounts::held_by_others(node));
         Self {
-            rooms: cluster.nodes.iter().map(|node| room(node)).collect(),
+            rooms: Rooms::new(cluster),
             tree: Arc::clone(&cluster.tree),
             usage: cluster.tree.nothing_held(),
             left: cluster.quotas.rooms(),
