@@ -121,10 +121,10 @@ impl<'a> Backfill<'a> {
         kept.all(|(until, spare)| seconds <= *until || i64::from(gpus) <= *spare)
     }
 
-    /// A job starts on these nodes, and runs for so long.
-    pub(crate) fn start(&mut self, cluster: &Cluster<'a>, ask: &Ask<'_, 'a>, nodes: &[usize]) {
+    /// A job starts on these nodes, in so many seconds, and runs to its end.
+    pub(crate) fn start(&mut self, cluster: &Cluster<'a>, ask: &Ask<'_, 'a>, nodes: &[usize], in_seconds: f64) {
         let Ask { job, candidate, place, .. } = *ask;
-        let (shape, seconds) = (&candidate.shape, run_seconds(job, candidate));
+        let (shape, seconds) = (&candidate.shape, run_seconds(job, candidate) + in_seconds);
         let pod = Amounts::of_pod(&job.needs, shape.gpus_per_pod);
         for node in nodes {
             if let Some(kept) = self.nodes.get_mut(node)
@@ -145,6 +145,13 @@ impl<'a> Backfill<'a> {
             let at = self.ends.partition_point(|end| (end.seconds, &end.job.key) < (seconds, &job.key));
             let footprint = Footprint::new(cluster, job, shape, nodes.iter().copied());
             self.ends.insert(at, End { seconds, job, footprint });
+        }
+    }
+
+    /// From now on the future has no more room than what is spared beside all that is kept.
+    pub(crate) fn close(&self, books: &mut Books<'a>) {
+        for (&node, kept) in &self.nodes {
+            books.future.rooms[node] = books.future.rooms[node].min(kept.spare);
         }
     }
 

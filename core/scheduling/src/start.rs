@@ -96,7 +96,8 @@ pub(crate) fn start<'c, 'a>(
         }
         waiters.push(waiter);
     }
-    let Round { kinds, backfill, kept, .. } = round;
+    let Round { books, kinds, backfill, kept, .. } = round;
+    backfill.close(books);
     let names = |nodes: Vec<usize>| nodes.into_iter().map(|index| cluster.nodes[index].name.clone()).collect();
     let reservations = kept.into_iter().map(|Kept { job, candidate, nodes, promise }| Reservation {
         job: job.key.clone(),
@@ -146,7 +147,7 @@ impl<'a> Round<'_, '_, 'a> {
             let footprint = Footprint::new(self.cluster, job, &candidate.shape, nodes.iter().copied());
             self.books.start(&job.queue, &footprint);
             let ask = Ask { job, candidate, place: turn.place, usable: &[], charges: &charges };
-            self.backfill.start(self.cluster, &ask, &nodes);
+            self.backfill.start(self.cluster, &ask, &nodes, 0.0);
             let nodes = nodes.into_iter().map(|index| self.cluster.nodes[index].name.clone()).collect();
             self.actions.insert(&job.key, Action::Start { candidate: candidate.clone(), nodes });
             return Some(candidate);
@@ -201,8 +202,11 @@ impl<'a> Round<'_, '_, 'a> {
         charges: &Charges,
         when: When,
     ) -> Option<Vec<usize>> {
-        let Self { cluster, books, kinds, refused, backfill, .. } = self;
-        let (shape, seconds) = (&candidate.shape, run_seconds(turn.job, candidate));
+        let Self { cluster, books, kinds, refused, backfill, rules, .. } = self;
+        let (shape, mut seconds) = (&candidate.shape, run_seconds(turn.job, candidate));
+        if when == When::Later {
+            seconds += rules.grace_seconds;
+        }
         let queue = cluster.tree.queue(turn.place);
         if !when.all(books, |ledger| ledger.quota_allows(queue, &shape.class, shape.gpus()))
             || !when.all(books, |ledger| ledger.too_little(charges).is_none())
@@ -245,7 +249,8 @@ impl<'a> Round<'_, '_, 'a> {
     /// Others are told to give devices back, if the job is entitled to enough of them.
     fn preempt(&mut self, turn: &Turn<'a>, candidate: &'a Candidate) -> Option<Promise> {
         let Self { cluster, books, kinds, refused, backfill, victims, actions, rules, .. } = self;
-        let (job, shape, seconds) = (turn.job, &candidate.shape, run_seconds(turn.job, candidate));
+        let (job, shape) = (turn.job, &candidate.shape);
+        let seconds = run_seconds(job, candidate) + rules.grace_seconds;
         if !backfill.quota_allows(cluster, turn.place, &shape.class, shape.gpus(), seconds) {
             return None;
         }
@@ -292,7 +297,7 @@ impl<'a> Round<'_, '_, 'a> {
         let footprint = Footprint::new(self.cluster, turn.job, &candidate.shape, nodes.iter().copied());
         self.books.future.charge(&turn.job.queue, &footprint);
         let ask = Ask { job: turn.job, candidate, place: turn.place, usable: &[], charges };
-        self.backfill.start(self.cluster, &ask, &nodes);
+        self.backfill.start(self.cluster, &ask, &nodes, self.rules.grace_seconds);
         self.kept.push(Kept { job: turn.job, candidate, nodes, promise });
     }
 }

@@ -64,11 +64,11 @@ fn matches(expression: &NodeExpression, node: &Node) -> bool {
 pub(super) fn nodes_that_fit(world: &World<'_>, totals: &Totals<'_>, job: &Job, shape: &Shape) -> u32 {
     let pod = pod_amount(&job.needs, shape.gpus_per_pod);
     let mut count = 0;
-    for (name, node) in &world.nodes {
+    for node in world.of_class.get(&shape.class).into_iter().flatten() {
         let offered = amount(node.gpus, &node.allocatable);
-        let held = totals.nodes[name];
+        let held = totals.nodes[node.name.as_str()];
         let room = (0..5).all(|index| pod[index] == 0 || held[index] + pod[index] <= offered[index]);
-        if node.open && node.class == shape.class && room && objection(job, node).is_none() {
+        if node.open && room && objection(job, node).is_none() {
             count += 1;
         }
     }
@@ -77,14 +77,19 @@ pub(super) fn nodes_that_fit(world: &World<'_>, totals: &Totals<'_>, job: &Job, 
 
 /// Nodes that could take one pod of this shape if they were empty and open.
 pub(super) fn nodes_that_could_fit(world: &World<'_>, job: &Job, shape: &Shape) -> u32 {
+    let key = (world.kind(job), shape.class.clone(), shape.gpus_per_pod);
+    if let Some(count) = world.could_hold.borrow().get(&key) {
+        return *count;
+    }
     let pod = pod_amount(&job.needs, shape.gpus_per_pod);
     let mut count = 0;
-    for node in world.nodes.values() {
+    for node in world.of_class.get(&shape.class).into_iter().flatten() {
         let offered = amount(node.gpus, &node.allocatable);
         let room = (0..5).all(|index| pod[index] == 0 || pod[index] <= offered[index]);
-        if node.class == shape.class && room && objection(job, node).is_none() {
+        if room && objection(job, node).is_none() {
             count += 1;
         }
     }
+    world.could_hold.borrow_mut().insert(key, count);
     count
 }

@@ -248,6 +248,9 @@ pub(crate) fn apply(mut snapshot: World, plan: &Plan) -> World {
                 let to = Target { shape: candidate.shape.clone(), nodes: nodes.clone() };
                 job.standing = Standing::Moving { from: held.clone(), to };
             }
+            (Action::Preempt { .. }, Standing::Placed(held)) => {
+                job.standing = Standing::Leaving(held.clone());
+            }
             (Action::LiveBatch { batch, .. }, Standing::Placed(held)) => {
                 held.batch = *batch;
                 held.last_move = Some(now());
