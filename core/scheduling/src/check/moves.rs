@@ -62,7 +62,8 @@ impl<'a> Wants<'a> {
             return None;
         }
         let (before, after) = (counts(world, job, from), counts(world, job, to));
-        for (limit, _) in after.iter().filter(|(limit, count)| before.get(*limit).is_none_or(|before| before < *count)) {
+        for (limit, _) in after.iter().filter(|(limit, count)| before.get(*limit).is_none_or(|before| before < *count))
+        {
             if let Some(waits) = self.of_namespace.get(&(limit.0, limit.1)) {
                 let (job, waits, quota) = (job.key.clone(), (*waits).clone(), limit.1.to_owned());
                 return Some(Violation::MoveOvertakesInNamespace { job, waits, quota });

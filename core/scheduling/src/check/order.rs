@@ -126,7 +126,8 @@ impl<'a> Play<'_, 'a> {
             Some((self.share(&self.own[queue], queue), (*rank, queue)))
         });
         let below = below.iter().filter_map(|child| Some((self.shares[*child], self.next[*child]?)));
-        let better = |a: (f64, (usize, usize)), b: (f64, (usize, usize))| if (b.0, b.1.0) < (a.0, a.1.0) { b } else { a };
+        let better =
+            |a: (f64, (usize, usize)), b: (f64, (usize, usize))| if (b.0, b.1.0) < (a.0, a.1.0) { b } else { a };
         own.into_iter().chain(below).reduce(better).map(|(_, next)| next)
     }
 

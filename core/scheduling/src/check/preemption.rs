@@ -6,9 +6,7 @@ use super::Violation;
 use super::queues::Held;
 use super::reservations::{claim, overflows, reserved, still_within};
 use super::world::{Claim, Count, Totals, World, pod_amount};
-use crate::{
-    Action, Allocation, Cause, Elasticity, Job, JobKey, Mode, Reason, Reclaims, Reservation, Standing, Takes,
-};
+use crate::{Action, Allocation, Cause, Elasticity, Job, JobKey, Mode, Reason, Reclaims, Reservation, Standing, Takes};
 
 /// A job that gives devices back for another.
 struct Victim<'a> {
@@ -65,7 +63,9 @@ pub(super) fn is_due<'a>(world: &World<'a>, end: &(Totals<'a>, Held<'a>)) -> Vec
         };
         match candidates.clone().next() {
             None => violations.push(forbidden("nobody waits for what it gives")),
-            Some(_) if !candidates.any(|key| due(&key)) => violations.push(forbidden("the other is not entitled to it")),
+            Some(_) if !candidates.any(|key| due(&key)) => {
+                violations.push(forbidden("the other is not entitled to it"))
+            }
             Some(_) => {}
         }
     }
@@ -169,9 +169,8 @@ fn nobody_is_robbed<'a>(world: &World<'a>, victims: &[Victim<'a>], end: &Held<'a
         let others: i128 = victims.iter().filter(within).map(|victim| victim.gives).sum();
         if world.queues.borrowed(end, place, class) + most + others <= 0 {
             let why = "its queue is left with less than its own";
-            violations.extend(
-                of_it.iter().map(|victim| Violation::PreemptionForbidden { job: victim.job.key.clone(), why }),
-            );
+            violations
+                .extend(of_it.iter().map(|victim| Violation::PreemptionForbidden { job: victim.job.key.clone(), why }));
         }
     }
     violations
@@ -193,12 +192,13 @@ fn none_in_vain<'a>(
         world.add(&mut totals, victim.job, Count::After, -1);
         world.add_claims(&mut totals, victim.job, &[Claim { shape: &victim.held.shape, nodes: &victim.held.nodes }], 1);
         let held = world.queues.held(&totals);
-        let misses = reservations.values().filter(|(_, reservation)| reservation.starts_at.is_none()).any(|(job, r)| {
-            let pod = pod_amount(&job.needs, r.shape.gpus_per_pod);
-            r.nodes.iter().any(|node| overflows(world, &totals, node, &pod))
-                || !still_within(world, &held, job, r)
-                || world.over_in_namespace(&totals, job)
-        });
+        let misses =
+            reservations.values().filter(|(_, reservation)| reservation.starts_at.is_none()).any(|(job, r)| {
+                let pod = pod_amount(&job.needs, r.shape.gpus_per_pod);
+                r.nodes.iter().any(|node| overflows(world, &totals, node, &pod))
+                    || !still_within(world, &held, job, r)
+                    || world.over_in_namespace(&totals, job)
+            });
         if !misses {
             let why = "the other could do without";
             violations.push(Violation::PreemptionForbidden { job: victim.job.key.clone(), why });

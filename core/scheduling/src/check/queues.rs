@@ -36,7 +36,8 @@ pub(super) type Held<'a> = BTreeMap<(usize, &'a ClassName), i128>;
 impl<'a> Queues<'a> {
     pub(super) fn new(snapshot: &'a Snapshot) -> Self {
         let all: Vec<&Queue> = snapshot.queues.iter().map(|queue| &**queue).collect();
-        let numbers: BTreeMap<&str, usize> = all.iter().enumerate().map(|(n, queue)| (queue.name.as_str(), n)).collect();
+        let numbers: BTreeMap<&str, usize> =
+            all.iter().enumerate().map(|(n, queue)| (queue.name.as_str(), n)).collect();
         let named: Vec<Option<usize>> =
             all.iter().map(|queue| numbers.get(queue.parent.as_deref()?).copied()).collect();
         // The parent that counts: one that exists, of a queue that is not its own ancestor.

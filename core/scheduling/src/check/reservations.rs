@@ -159,9 +159,8 @@ pub(super) fn are_kept(world: &World<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
     for (job, reservation, at) in &timed {
         let pod = pod_amount(&job.needs, reservation.shape.gpus_per_pod);
-        let earlier = |other: &&(&Job, &Reservation, f64)| {
-            other.2 <= *at && world.turn(&other.0.key) < world.turn(&job.key)
-        };
+        let earlier =
+            |other: &&(&Job, &Reservation, f64)| other.2 <= *at && world.turn(&other.0.key) < world.turn(&job.key);
         for name in &reservation.nodes {
             let Some(node) = world.nodes.get(name.as_str()) else { continue };
             let mut held = amount(node.gpus_held_by_others, &node.held_by_others);

@@ -2,8 +2,8 @@
 
 use plimsoll_menu::{Batch, Candidate, ClassName, Fit};
 use plimsoll_scheduling::{
-    Budget, BudgetUnit, Elasticity, Job, Mode, MoveRules, NamespaceQuota, Node, NodeExpression, Queue, Reason, Reclaims,
-    Resources, Share, Standing, Taint, Takes, Target, Toleration,
+    Budget, BudgetUnit, Elasticity, Job, Mode, MoveRules, NamespaceQuota, Node, NodeExpression, Queue, Reason,
+    Reclaims, Resources, Share, Standing, Taint, Takes, Target, Toleration,
 };
 use proptest::prelude::*;
 
@@ -31,6 +31,7 @@ fn nodes() -> impl Strategy<Value = Vec<Node>> {
             if let Some(zone) = zone {
                 node.labels.insert(ZONE.into(), format!("z{zone}"));
             }
+            node.partitioned = tainted == 1 && index % 2 == 0;
             if tainted == 0 {
                 let effect = "NoSchedule".to_owned();
                 node.taints = vec![Taint { key: "nvidia.com/gpu".into(), value: "present".into(), effect }];
@@ -44,8 +45,11 @@ fn nodes() -> impl Strategy<Value = Vec<Node>> {
 /// A share of a class in a tree: nominal, borrowing limit, lending limit.
 fn share(most: u32) -> impl Strategy<Value = Share> {
     let limit = || prop::option::of(0_u32..6);
-    (0..most, limit(), limit())
-        .prop_map(|(nominal, borrowing_limit, lending_limit)| Share { nominal, borrowing_limit, lending_limit })
+    (0..most, limit(), limit()).prop_map(|(nominal, borrowing_limit, lending_limit)| Share {
+        nominal,
+        borrowing_limit,
+        lending_limit,
+    })
 }
 
 /// One queue that is free, one that is tight, one that is private, and a small tree that lends and borrows.
@@ -85,7 +89,8 @@ fn queues() -> impl Strategy<Value = Vec<Queue>> {
         let mut above = Queue { classes: shares(above.0, above.1), ..queue("above", None) };
         let (unit, period_ends) = (BudgetUnit::GpuHours, at(if broke { 200_000 } else { 1000 }));
         if seconds % 3 == 0 {
-            above.budgets = vec![Budget { unit, limit: 10.0, used: if seconds % 2 == 0 { 10.0 } else { 9.0 }, period_ends }];
+            above.budgets =
+                vec![Budget { unit, limit: 10.0, used: if seconds % 2 == 0 { 10.0 } else { 9.0 }, period_ends }];
         }
         vec![queue("q", None), tight, private, left, right, above]
     })
@@ -203,6 +208,11 @@ fn build_job(index: usize, draw: Draw, nodes: &[Node]) -> Job {
             let (key, operator) = ("nvidia.com/gpu".into(), "Exists".into());
             job.needs.tolerations = vec![Toleration { key, operator, value: String::new(), effect: String::new() }];
         }
+        _ => {}
+    }
+    match kind {
+        5 => job.topology.required = Some(ZONE.into()),
+        6 => job.topology.preferred = Some(ZONE.into()),
         _ => {}
     }
     job = match index % 3 {
