@@ -163,6 +163,7 @@ impl<'a> Ledger<'a> {
 ///
 /// What starts is charged to both. What is kept for a job that waits is charged to the future alone: a later job must fit
 /// both, so it may use what the earlier one cannot use now or then, but not what its wait would end with.
+#[derive(Clone)]
 pub(crate) struct Books<'a> {
     pub(crate) now: Ledger<'a>,
     pub(crate) future: Ledger<'a>,
@@ -170,7 +171,7 @@ pub(crate) struct Books<'a> {
 }
 
 /// Devices of a class that will be given back.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Coming<'a> {
     gpus: i64,
     from: BTreeSet<&'a JobKey>,

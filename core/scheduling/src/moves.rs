@@ -48,7 +48,7 @@ pub(crate) fn decide<'a>(
 }
 
 /// Whether a job may be moved at all now.
-fn may_move(cluster: &Cluster<'_>, job: &Job, held: &Allocation, rules: &MoveRules, now: Timestamp) -> bool {
+pub(crate) fn may_move(cluster: &Cluster<'_>, job: &Job, held: &Allocation, rules: &MoveRules, now: Timestamp) -> bool {
     let queue_limit = cluster.queue(&job.queue).and_then(|queue| queue.moves_per_job_hour);
     let per_hour = queue_limit.map_or(rules.per_job_hour, |limit| limit.min(rules.per_job_hour));
     let calm_since = held.last_move.map_or(held.since, |last| last.max(held.since));

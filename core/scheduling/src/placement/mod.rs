@@ -10,6 +10,7 @@
 //! those that lose the fewest GPUs to what is expected ([`fragmentation`]), the tightest fit, the tightest linked set, the name.
 
 mod bits;
+pub mod consolidate;
 mod devices;
 mod domains;
 pub mod fragmentation;
