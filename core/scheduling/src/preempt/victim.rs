@@ -22,6 +22,8 @@ pub(crate) struct Victim<'a> {
     again: Vec<usize>,
     /// Smaller sizes of its menu that fit into what it holds, the largest first.
     smaller: Vec<&'a Candidate>,
+    /// The one of them that it should have, all jobs taken together.
+    aim: Option<&'a Candidate>,
 }
 
 impl<'a> Victim<'a> {
@@ -45,15 +47,31 @@ impl<'a> Victim<'a> {
         // A stable sort: of equal sizes the preferred one comes first, and is the one that counts.
         smaller.sort_by_key(|candidate| Reverse(candidate.shape.gpus()));
         smaller.dedup_by_key(|candidate| candidate.shape.gpus());
+        let aim = cluster.aim_of(&job.key).filter(|candidate| may_shrink && within(candidate));
         let may_use = |node: &usize| cluster.nodes[*node].open && admits(cluster.nodes[*node], &job.needs);
         let again = holds.pods.keys().copied().filter(may_use).collect();
-        Some(Self { job, held, place, holds, again, smaller })
+        Some(Self { job, held, place, holds, again, smaller, aim })
     }
 
     /// GPU-seconds that are lost when it is stopped: what it trains again and what its restart takes, on all its devices.
     pub(crate) fn lost(&self) -> f64 {
         let seconds = self.held.checkpoint_age_seconds.max(0.0) + self.job.restart_seconds.max(0.0);
         seconds * f64::from(self.held.shape.gpus())
+    }
+
+    /// The size that it should have, if that is below what it holds.
+    pub(super) fn to_its_aim(&self, ask: &Ask<'_, 'a>) -> Option<Keeps<'a>> {
+        self.aim.and_then(|candidate| self.less(ask, candidate))
+    }
+
+    /// Whether it holds more than it should have.
+    pub(super) fn is_above_its_aim(&self) -> bool {
+        self.aim.is_some()
+    }
+
+    /// Whether what it gives is no more than what it holds above the size that it should have.
+    pub(crate) fn keeps_its_aim(&self, keeps: &Keeps<'a>) -> bool {
+        matches!(keeps, Keeps::Less { candidate, .. } if self.aim.is_some_and(|aim| candidate.shape.gpus() >= aim.shape.gpus()))
     }
 
     /// Its least size, if there is one below what it holds.
