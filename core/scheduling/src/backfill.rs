@@ -174,8 +174,9 @@ impl<'a> Backfill<'a> {
 
         // The future, with what is kept already taken from it; time passes in it from one end to the next.
         let mut rooms = books.future.rooms.clone();
+        let mut ended: BTreeMap<usize, Amounts> = self.nodes.keys().map(|&node| (node, rooms[node])).collect();
         for (&node, kept) in &self.nodes {
-            rooms[node] = kept.spare;
+            rooms[node] = rooms[node].min(kept.spare);
         }
         let mut usage = books.future.usage.clone();
         for &(place, column, gpus) in &self.reserved {
@@ -194,11 +195,15 @@ impl<'a> Backfill<'a> {
                 continue;
             }
             for (&node, &gives) in &footprint.pods {
-                if self.nodes.get(&node).is_some_and(|kept| *seconds <= kept.until_seconds) {
-                    continue; // In what it spares already.
-                }
                 let fitted = pod.fits_in(&rooms[node]);
-                rooms[node] = rooms[node].plus(gives);
+                match (self.nodes.get(&node), ended.get_mut(&node)) {
+                    // What is spared then counts it already.
+                    (Some(kept), Some(ended)) if *seconds <= kept.until_seconds => {
+                        *ended = ended.plus(gives);
+                        rooms[node] = ended.min(kept.spare);
+                    }
+                    _ => rooms[node] = rooms[node].plus(gives),
+                }
                 fitting += u32::from(could[node] && !fitted && pod.fits_in(&rooms[node]));
             }
             if let Some(place) = tree.place(&ending.queue) {

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use plimsoll_menu::{ClassName, Shape};
+use plimsoll_menu::{Candidate, ClassName, Shape};
 
 use crate::admits::admits;
 use crate::amounts::Amounts;
 use crate::namespace_quota::NamespaceQuotas;
 use crate::placement::{Targets, Topology, admits_devices};
 use crate::quota::Tree;
-use crate::{Class, Job, JobKey, Node, Queue, Snapshot};
+use crate::{Class, Job, JobKey, Node, Queue, Sizes, Snapshot};
 
 /// The snapshot, indexed.
 pub(crate) struct Cluster<'a> {
@@ -31,11 +31,13 @@ pub(crate) struct Cluster<'a> {
     classes: BTreeMap<&'a ClassName, &'a Class>,
     by_name: BTreeMap<&'a str, usize>,
     by_class: BTreeMap<&'a ClassName, Vec<usize>>,
+    aims: BTreeMap<&'a JobKey, &'a Candidate>,
 }
 
 impl<'a> Cluster<'a> {
     pub(crate) fn new(snapshot: &'a Snapshot) -> Self {
-        let Snapshot { version: _, classes, nodes, topology, queues, namespace_quotas, jobs, rules: _ } = snapshot;
+        let Snapshot { version: _, classes, nodes, topology, queues, namespace_quotas, jobs, rules: _, sizes: _ } =
+            snapshot;
         let nodes: Vec<&Node> = nodes.iter().map(Arc::as_ref).collect();
         let mut jobs: Vec<&Job> = jobs.iter().map(Arc::as_ref).collect();
         jobs.sort_by_key(|job| turn(job));
@@ -50,10 +52,29 @@ impl<'a> Cluster<'a> {
             classes: classes.iter().map(|class| (&class.name, &**class)).collect(),
             topology: Topology::new(topology, &nodes),
             targets: Targets::new(&nodes, &jobs),
+            aims: BTreeMap::new(),
             by_class,
             nodes,
             jobs,
         }
+    }
+
+    /// Takes in which size each job should have.
+    pub(crate) fn aim(&mut self, sizes: &Sizes) {
+        for &job in &self.jobs {
+            let Some(shape) = sizes.jobs.get(&job.key).and_then(|size| size.shape.as_ref()) else { continue };
+            let of_shape = job.menu.candidates.iter().filter(|candidate| candidate.shape == *shape);
+            let seconds = |candidate: &&Candidate| candidate.predicted.step_seconds;
+            let best = of_shape.min_by(|a, b| b.in_band.cmp(&a.in_band).then(seconds(a).total_cmp(&seconds(b))));
+            if let Some(candidate) = best {
+                self.aims.insert(&job.key, candidate);
+            }
+        }
+    }
+
+    /// The candidate that a job should run as.
+    pub(crate) fn aim_of(&self, job: &JobKey) -> Option<&'a Candidate> {
+        self.aims.get(job).copied()
     }
 
     pub(crate) fn queue(&self, name: &str) -> Option<&'a Queue> {
@@ -76,6 +97,11 @@ impl<'a> Cluster<'a> {
     /// Nodes of a class, by name.
     pub(crate) fn of_class(&self, class: &ClassName) -> &[usize] {
         self.by_class.get(class).map_or(&[], Vec::as_slice)
+    }
+
+    /// Classes that have nodes, with them, in order.
+    pub(crate) fn classes_with_nodes(&self) -> impl Iterator<Item = (&'a ClassName, &[usize])> {
+        self.by_class.iter().map(|(class, nodes)| (*class, nodes.as_slice()))
     }
 
     /// Devices of a class in all.

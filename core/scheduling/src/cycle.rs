@@ -8,15 +8,19 @@ use crate::books::Books;
 use crate::cluster::Cluster;
 use crate::moves::{self, Reach};
 use crate::{Action, Decision, JobKey, Plan, Snapshot, Standing};
-use crate::{explain, start};
+use crate::{explain, sizes, start};
 
 /// Decides what happens to every job of the snapshot.
 pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
     let rules = &snapshot.rules.moves;
     // 1. Index the snapshot, and account for what is held.
-    let cluster = Cluster::new(snapshot);
+    let mut cluster = Cluster::new(snapshot);
     let mut books = Books::open(&cluster);
     let mut actions: BTreeMap<&JobKey, Action> = BTreeMap::new();
+
+    // 2. Choose sizes for all jobs together.
+    let sizes = sizes::choose(snapshot, &cluster, now);
+    cluster.aim(&sizes);
 
     // 2. Move what can do better within its own devices.
     moves::decide(&cluster, &mut books, rules, now, Reach::WithinHeld, &mut actions);
@@ -46,5 +50,5 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
         })
         .collect();
     decisions.sort_by(|a, b| a.job.cmp(&b.job));
-    Plan { decisions, reservations: started.reservations, worth: None }
+    Plan { decisions, reservations: started.reservations, sizes: Some(sizes) }
 }

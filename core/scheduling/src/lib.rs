@@ -32,6 +32,7 @@ mod plan;
 mod preempt;
 mod quota;
 mod reason;
+mod sizes;
 mod snapshot;
 mod start;
 mod waiter;
@@ -41,11 +42,12 @@ pub use cycle::plan;
 pub use namespace_quota::over_counted;
 pub use placement::consolidate::{Consolidation, Relocation, consolidate};
 pub use placement::fragmentation;
-pub use plan::{Action, Cause, Decision, Plan, Reservation, StartEstimate, WaitNumbers, Worth};
+pub use plan::{Action, Cause, Decision, Plan, Reservation, StartEstimate, WaitNumbers};
 pub use quota::{QueueFault, queue_faults};
 pub use reason::Reason;
 pub use snapshot::{
     Allocation, Budget, BudgetUnit, Class, Counted, Elasticity, Event, Job, JobKey, Keyed, Mode, MoveRules,
     NamespaceQuota, Node, NodeExpression, Objective, PodNeeds, Preemption, Queue, QuotaLimit, Reclaims, Resources,
-    Rules, Share, Snapshot, Standing, Table, Taint, Takes, Target, Toleration, TopologyAsk, Version,
+    Rules, Share, Size, Sizes, Snapshot, Standing, Table, Taint, Takes, Target, Toleration, TopologyAsk, Version,
+    Worth,
 };

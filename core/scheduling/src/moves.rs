@@ -76,6 +76,10 @@ fn improve<'a>(
     let low_activity = cluster.class(&held.shape.class).map_or(0.0, |class| class.line.low_activity);
     let mut usable = Usable::new(cluster, job);
     for candidate in job.menu.candidates.iter().take_while(|candidate| !gain::is_current(candidate, held)) {
+        let gpus = candidate.shape.gpus();
+        if gpus > held.shape.gpus() && cluster.aim_of(&job.key).is_some_and(|aim| gpus > aim.shape.gpus()) {
+            continue;
+        }
         let Some(change) = gain::change(job, held, candidate) else { continue };
         let Some((cause, message)) = gain::worth(job, held, candidate, change, rules, low_activity) else { continue };
         if change == Change::Live {

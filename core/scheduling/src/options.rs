@@ -7,7 +7,7 @@ use crate::cluster::{Cluster, Usable};
 use crate::namespace_quota::charges;
 use crate::quota::{Place, exhausted};
 use crate::words::{self, count};
-use crate::{Job, Queue, Reason};
+use crate::{Elasticity, Job, Queue, Reason};
 
 /// A job takes a less preferred candidate now rather than wait for the preferred one if its steps are at most this much
 /// longer. The wait is unknown and a step is not: at twice the time, a job that would have waited for as long as it runs
@@ -22,7 +22,7 @@ pub(crate) enum Options<'a> {
         queue: &'a Queue,
         /// That queue's place in the tree.
         place: Place,
-        /// The most preferred one that can run some day.
+        /// The one that it should run as; without such, the most preferred one that can run some day.
         preferred: &'a Candidate,
         /// All that it may take, `preferred` included.
         takeable: Vec<&'a Candidate>,
@@ -65,6 +65,17 @@ impl<'a> Options<'a> {
                 Some((reason, message)) => obstacles.push((reason, candidate, message)),
                 None => possible.push(candidate),
             }
+        }
+        // Who may grow later takes what it should have now. Who may not is bound to it for as long as it runs.
+        let longest = possible.first().map_or(0.0, |first| first.predicted.step_seconds * WORTH_TAKING);
+        let bearable =
+            |aim: &&Candidate| job.elasticity == Elasticity::Elastic || aim.predicted.step_seconds <= longest;
+        let aim = cluster.aim_of(&job.key).filter(bearable);
+        if let Some(at) = aim.and_then(|aim| possible.iter().position(|other| *other == aim)) {
+            // No more devices than it should have, or others lack them.
+            let aim = possible.remove(at);
+            possible.retain(|candidate| candidate.shape.gpus() <= aim.shape.gpus());
+            possible.insert(0, aim);
         }
         if let Some(&preferred) = possible.first() {
             let longest = preferred.predicted.step_seconds * WORTH_TAKING;

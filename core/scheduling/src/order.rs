@@ -93,11 +93,8 @@ impl<'t, 'a> Turns<'t, 'a> {
             return Some(stray);
         }
         let mut at = self.branches.len() - 1;
-        loop {
-            match self.branches[at].first()?.2 {
-                Branch::Child(place) => at = place.index(),
-                Branch::Own => break,
-            }
+        while let Branch::Child(place) = self.branches[at].first()?.2 {
+            at = place.index();
         }
         let (_, job) = self.waiting[at].pop_front()?;
         let place = self.tree.place(&job.queue)?;

@@ -167,7 +167,9 @@ pub(crate) fn given_up(victim: &Victim<'_>, keeps: &Keeps<'_>, gainer: &Job) -> 
         }
         Keeps::All | Keeps::Nothing => format!("gives {} back", count(held.shape.gpus(), &format!("{class} GPU"))),
     };
-    let why = if job.queue == gainer.queue {
+    let why = if victim.keeps_its_aim(keeps) {
+        format!("sized together with all other jobs it is to have no more, and {other} waits for the rest")
+    } else if job.queue == gainer.queue {
         format!("{other} has priority {} in queue {}, this job {}", gainer.priority, gainer.queue, job.priority)
     } else {
         format!("{other} of queue {} takes what queue {} borrows", gainer.queue, job.queue)

@@ -10,7 +10,7 @@ use super::namespace_quota::{allows, could_allow};
 use super::queues::Held;
 use super::reservations::seconds_of;
 use super::world::{Count, Totals, World};
-use crate::{Action, Job, JobKey, Reason, Reservation, Standing};
+use crate::{Action, Elasticity, Job, JobKey, Reason, Reservation, Standing};
 
 /// Whether a queue and all above it have something left of their budgets, and the queue admits the namespace.
 pub(super) fn admitted(world: &World<'_>, job: &Job) -> bool {
@@ -29,21 +29,25 @@ pub(super) fn takeable<'a>(world: &World<'a>, job: &'a Job) -> Vec<&'a Candidate
     if !admitted(world, job) {
         return Vec::new();
     }
-    let mut taken: Vec<&Candidate> = Vec::new();
-    for candidate in &job.menu.candidates {
-        let best = taken.first().map(|best| best.predicted.step_seconds);
-        if best.is_some_and(|best| candidate.predicted.step_seconds > 2.0 * best) {
-            continue;
-        }
+    let possible = |candidate: &&Candidate| {
         let shape = &candidate.shape;
-        let possible = world.queues.allow(&Held::new(), &job.queue, &shape.class, shape.gpus())
+        world.queues.allow(&Held::new(), &job.queue, &shape.class, shape.gpus())
             && nodes_that_could_fit(world, job, shape) >= shape.pods
-            && could_allow(world, job, shape);
-        if possible {
-            taken.push(candidate);
-        }
+            && could_allow(world, job, shape)
+    };
+    let mut all: Vec<&Candidate> = job.menu.candidates.iter().filter(possible).collect();
+    let bearable = |aim: &&Candidate| {
+        let first = all.first().map_or(0.0, |first| first.predicted.step_seconds);
+        job.elasticity == Elasticity::Elastic || aim.predicted.step_seconds <= 2.0 * first
+    };
+    if let Some(aim) = world.aim(job).filter(bearable).filter(|aim| all.contains(aim)) {
+        all.retain(|candidate| candidate.shape.gpus() <= aim.shape.gpus() && *candidate != aim);
+        all.insert(0, aim);
     }
-    taken
+    let longest = all.first().map_or(0.0, |first| 2.0 * first.predicted.step_seconds);
+    let mut first = true;
+    all.retain(|candidate| std::mem::take(&mut first) || candidate.predicted.step_seconds <= longest);
+    all
 }
 
 /// A state of the cluster in which room is looked for.

@@ -151,9 +151,8 @@ pub(super) fn are_kept(world: &World<'_>) -> Vec<Violation> {
     }
     for (job, reservation) in reserved(world).filter(|(_, reservation)| reservation.starts_at.is_none()) {
         let shape = &reservation.shape;
-        let size = job.menu.candidates.iter().filter(|candidate| candidate.shape == *shape);
-        let longest = size.map(|candidate| seconds_of(job, candidate)).fold(0.0, f64::max);
-        let until = longest + world.snapshot.rules.grace_seconds;
+        let size = takeable(world, job).into_iter().find(|candidate| candidate.shape == *shape);
+        let until = size.map_or(0.0, |size| seconds_of(job, size)) + world.snapshot.rules.grace_seconds;
         hold(&reservation.nodes, pod_amount(&job.needs, shape.gpus_per_pod), until);
     }
     let mut violations = Vec::new();

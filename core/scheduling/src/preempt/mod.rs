@@ -2,7 +2,8 @@
 //!
 //! A search is a transaction on the future's books: it either ends with devices for the whole gang, by quota and by nodes, or
 //! leaves everything as it was. Victims lose little: jobs are shrunk before one is stopped, those that lose the fewest
-//! GPU-seconds first; and in the end each victim gets back what turns out not to be needed.
+//! GPU-seconds first; and in the end each victim gets back what turns out not to be needed. Before all that, jobs that hold more
+//! than the size that was chosen for them give that back to one that waits for its own.
 
 mod entitlement;
 mod trial;
@@ -47,6 +48,8 @@ type Question<'a> = (Place, i32, bool, Kind, &'a ClassName, u32, u32, &'a str);
 pub(crate) struct Victims<'a> {
     /// By class and by root of the tree of queues; the least lost first.
     by_class: BTreeMap<(&'a ClassName, Place), Vec<Victim<'a>>>,
+    /// Classes of which somebody holds more than it should have.
+    above_aim: BTreeSet<&'a ClassName>,
     /// The lowest priority of any, by class and queue.
     lowest: BTreeMap<(&'a ClassName, Place), i32>,
     in_vain: BTreeSet<Question<'a>>,
@@ -55,11 +58,19 @@ pub(crate) struct Victims<'a> {
 impl<'a> Victims<'a> {
     /// Those that run and may be preempted; a job that still starts is left in peace.
     pub(crate) fn new(cluster: &Cluster<'a>) -> Self {
-        let mut victims = Self { by_class: BTreeMap::new(), lowest: BTreeMap::new(), in_vain: BTreeSet::new() };
+        let mut victims = Self {
+            by_class: BTreeMap::new(),
+            above_aim: BTreeSet::new(),
+            lowest: BTreeMap::new(),
+            in_vain: BTreeSet::new(),
+        };
         for &job in &cluster.jobs {
             let Some(victim) = Victim::new(cluster, job) else { continue };
             let class = &victim.held.shape.class;
             let root = cluster.tree.path(victim.place).last().unwrap_or(victim.place);
+            if victim.is_above_its_aim() {
+                victims.above_aim.insert(class);
+            }
             let lowest = victims.lowest.entry((class, victim.place)).or_insert(job.priority);
             *lowest = job.priority.min(*lowest);
             victims.by_class.entry((class, root)).or_default().push(victim);
@@ -88,18 +99,38 @@ impl<'a> Victims<'a> {
         }
         let entitlement = Entitlement::new(cluster, &books.future, ask, starves);
         let lower = self.lowest.get(&(&shape.class, place)).is_some_and(|lowest| *lowest < job.priority);
-        if !(entitlement.reclaims() || lower) {
+        // Who waits for the size that it should have gets it of those who hold more than theirs, whatever their queues.
+        let aims = cluster.aim_of(&job.key).is_some_and(|aim| aim.shape.gpus() >= shape.gpus());
+        let aims = aims && self.above_aim.contains(&shape.class);
+        let entitled = entitlement.reclaims() || lower;
+        if !(entitled || aims) {
             return None;
         }
         let root = cluster.tree.path(place).last().unwrap_or(place);
-        let list = self.by_class.get(&(&shape.class, root)).map_or(&[][..], Vec::as_slice);
-        let list: Vec<&Victim<'a>> = list.iter().filter(|victim| !actions.contains_key(&victim.job.key)).collect();
-        let found = search(cluster, books, ask, &entitlement, &list);
+        let of_class = self.by_class.iter().filter(|((class, of), _)| *class == &shape.class && (aims || *of == root));
+        // Who is told another batch only may still be told to stop.
+        let spared = |victim: &&Victim<'a>| {
+            matches!(actions.get(&victim.job.key), Some(Action::Move { .. } | Action::Preempt { .. }))
+        };
+        let mut list: Vec<&Victim<'a>> = of_class.flat_map(|(_, list)| list).filter(|victim| !spared(victim)).collect();
+        list.sort_by(|a, b| a.lost().total_cmp(&b.lost()).then_with(|| a.job.key.cmp(&b.job.key)));
+        let found = search(cluster, books, ask, &entitlement, &list, aims);
         if found.is_none() {
             self.in_vain.insert(question);
         }
         found.map(|found| found.into_iter().map(|(index, keeps)| Taken { victim: list[index], keeps }).collect())
     }
+}
+
+/// How much is taken of each victim, until the gang fits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// What it holds above the size that it should have.
+    Aims,
+    /// Down to its least size.
+    Menus,
+    /// All.
+    Whole,
 }
 
 /// The search itself; victims by their place in the list.
@@ -109,22 +140,27 @@ fn search<'a>(
     ask: &Ask<'_, 'a>,
     entitlement: &Entitlement,
     list: &[&Victim<'a>],
+    aims: bool,
 ) -> Option<Vec<(usize, Keeps<'a>)>> {
     let mut trial = Trial::new(cluster, ask, books);
     let mut taken: Vec<(usize, Keeps<'a>)> = Vec::new();
     let mut fits = false;
-    // Shrink as far as menus go, then stop whole jobs, until it fits.
-    for whole in [false, true] {
+    let stages = [Stage::Aims, Stage::Menus, Stage::Whole];
+    for stage in stages.into_iter().skip(usize::from(!aims)) {
         for (index, victim) in list.iter().enumerate() {
             if fits {
                 break;
             }
             let before = taken.iter().position(|(other, _)| *other == index);
             let from = before.map_or(Keeps::All, |at| taken[at].1.clone());
-            let to = if whole { Some(Keeps::Nothing) } else { victim.smallest(cluster, ask) };
-            let Some(to) = to else { continue };
+            let to = match stage {
+                Stage::Aims => victim.to_its_aim(ask),
+                Stage::Menus => victim.smallest(ask),
+                Stage::Whole => Some(Keeps::Nothing),
+            };
+            let Some(to) = to.filter(|to| trial.may_become(victim, to)) else { continue };
             let gives = victim.gpus(&from) - victim.gpus(&to);
-            if !entitlement.allows(cluster, trial.usage(), victim, gives) {
+            if gives <= 0 || stage != Stage::Aims && !entitlement.allows(cluster, trial.usage(), victim, gives) {
                 continue;
             }
             trial.change(victim, &from, &to);
@@ -144,9 +180,12 @@ fn search<'a>(
     // Give back what is not needed, to those who lose most first.
     for (index, keeps) in taken.iter_mut().rev() {
         let victim = list[*index];
-        for milder in victim.ladder(cluster, ask) {
+        for milder in victim.ladder(ask) {
             if victim.gpus(&milder) <= victim.gpus(keeps) {
                 break;
+            }
+            if !trial.may_become(victim, &milder) {
+                continue;
             }
             trial.change(victim, keeps, &milder);
             if trial.fits() {

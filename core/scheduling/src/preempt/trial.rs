@@ -38,6 +38,16 @@ impl<'t, 'b, 'a> Trial<'t, 'b, 'a> {
         &self.books.future.usage
     }
 
+    /// Whether the ResourceQuotas that count a victim let it have new pods like that once its old ones are gone.
+    pub(super) fn may_become(&self, victim: &Victim<'a>, to: &Keeps<'a>) -> bool {
+        if !matches!(to, Keeps::Less { .. }) {
+            return true;
+        }
+        let (left, own) = (&self.books.now.left, &victim.holds.counted);
+        let to = victim.footprint(self.cluster, to);
+        to.counted.iter().all(|(line, charge)| *charge <= left[*line] + own.get(line).copied().unwrap_or(0))
+    }
+
     /// A victim is left with something else than before.
     pub(super) fn change(&mut self, victim: &Victim<'a>, from: &Keeps<'a>, to: &Keeps<'a>) {
         let (from, to) = (victim.footprint(self.cluster, from), victim.footprint(self.cluster, to));

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use plimsoll_menu::Candidate;
 
 use super::Keeps;
+use crate::admits::admits;
 use crate::backfill::Ask;
 use crate::books::Footprint;
 use crate::cluster::Cluster;
@@ -17,8 +18,12 @@ pub(crate) struct Victim<'a> {
     pub(crate) held: &'a Allocation,
     pub(crate) place: Place,
     pub(crate) holds: Footprint<'a>,
+    /// The nodes that it holds and may use again: a revision's pods are made anew.
+    again: Vec<usize>,
     /// Smaller sizes of its menu that fit into what it holds, the largest first.
     smaller: Vec<&'a Candidate>,
+    /// The one of them that it should have, all jobs taken together.
+    aim: Option<&'a Candidate>,
 }
 
 impl<'a> Victim<'a> {
@@ -42,7 +47,10 @@ impl<'a> Victim<'a> {
         // A stable sort: of equal sizes the preferred one comes first, and is the one that counts.
         smaller.sort_by_key(|candidate| Reverse(candidate.shape.gpus()));
         smaller.dedup_by_key(|candidate| candidate.shape.gpus());
-        Some(Self { job, held, place, holds, smaller })
+        let aim = cluster.aim_of(&job.key).filter(|candidate| may_shrink && within(candidate));
+        let may_use = |node: &usize| cluster.nodes[*node].open && admits(cluster.nodes[*node], &job.needs);
+        let again = holds.pods.keys().copied().filter(may_use).collect();
+        Some(Self { job, held, place, holds, again, smaller, aim })
     }
 
     /// GPU-seconds that are lost when it is stopped: what it trains again and what its restart takes, on all its devices.
@@ -51,21 +59,36 @@ impl<'a> Victim<'a> {
         seconds * f64::from(self.held.shape.gpus())
     }
 
+    /// The size that it should have, if that is below what it holds.
+    pub(super) fn to_its_aim(&self, ask: &Ask<'_, 'a>) -> Option<Keeps<'a>> {
+        self.aim.and_then(|candidate| self.less(ask, candidate))
+    }
+
+    /// Whether it holds more than it should have.
+    pub(super) fn is_above_its_aim(&self) -> bool {
+        self.aim.is_some()
+    }
+
+    /// Whether what it gives is no more than what it holds above the size that it should have.
+    pub(crate) fn keeps_its_aim(&self, keeps: &Keeps<'a>) -> bool {
+        matches!(keeps, Keeps::Less { candidate, .. } if self.aim.is_some_and(|aim| candidate.shape.gpus() >= aim.shape.gpus()))
+    }
+
     /// Its least size, if there is one below what it holds.
-    pub(super) fn smallest(&self, cluster: &Cluster<'a>, ask: &Ask<'_, 'a>) -> Option<Keeps<'a>> {
-        self.smaller.last().and_then(|candidate| self.less(cluster, ask, candidate))
+    pub(super) fn smallest(&self, ask: &Ask<'_, 'a>) -> Option<Keeps<'a>> {
+        self.smaller.last().and_then(|candidate| self.less(ask, candidate))
     }
 
     /// What it may be left with, from everything downwards, without nothing at all.
-    pub(super) fn ladder(&self, cluster: &Cluster<'a>, ask: &Ask<'_, 'a>) -> Vec<Keeps<'a>> {
-        let less = self.smaller.iter().filter_map(|candidate| self.less(cluster, ask, candidate));
+    pub(super) fn ladder(&self, ask: &Ask<'_, 'a>) -> Vec<Keeps<'a>> {
+        let less = self.smaller.iter().filter_map(|candidate| self.less(ask, candidate));
         std::iter::once(Keeps::All).chain(less).collect()
     }
 
-    /// A smaller size on some of its nodes: those first that the other job cannot use. `None` when one of them is closed.
-    fn less(&self, cluster: &Cluster<'a>, ask: &Ask<'_, 'a>, candidate: &'a Candidate) -> Option<Keeps<'a>> {
+    /// A smaller size on some of its nodes: those first that the other job cannot use.
+    fn less(&self, ask: &Ask<'_, 'a>, candidate: &'a Candidate) -> Option<Keeps<'a>> {
         let wanted = |node: &usize| ask.usable.binary_search(node).is_ok();
-        let mut nodes: Vec<usize> = self.holds.pods.keys().copied().filter(|node| cluster.nodes[*node].open).collect();
+        let mut nodes = self.again.clone();
         nodes.sort_by_key(|node| (wanted(node), *node));
         let pods = usize::try_from(candidate.shape.pods).ok()?;
         (nodes.len() >= pods).then(|| {

@@ -8,6 +8,7 @@ mod needs;
 mod node;
 mod queue;
 mod rules;
+mod sizes;
 mod standing;
 mod table;
 mod version;
@@ -22,6 +23,7 @@ pub use needs::{NodeExpression, PodNeeds, Toleration};
 pub use node::{Node, Resources, Taint};
 pub use queue::{Budget, BudgetUnit, Preemption, Queue, Reclaims, Share, Takes};
 pub use rules::{MoveRules, Objective, Rules};
+pub use sizes::{Size, Sizes, Worth};
 pub use standing::{Allocation, Standing, Target};
 pub use table::{Keyed, Table};
 pub use version::Version;
@@ -50,6 +52,9 @@ pub struct Snapshot {
     pub jobs: Table<Job>,
     /// What the administrator wants.
     pub rules: Rules,
+    /// Sizes that the last plan chose or carried on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sizes: Option<Sizes>,
 }
 
 impl Default for Snapshot {
@@ -63,6 +68,7 @@ impl Default for Snapshot {
             namespace_quotas: Table::default(),
             jobs: Table::default(),
             rules: Rules::default(),
+            sizes: None,
         }
     }
 }

@@ -9,6 +9,8 @@ pub struct Rules {
     pub moves: MoveRules,
     /// What sizes are chosen for.
     pub objective: Objective,
+    /// Seconds between two times at which the sizes of all jobs are chosen together.
+    pub round_seconds: f64,
     /// Seconds of waiting after which a job goes before all others of its queue.
     pub starvation_bound_seconds: f64,
     /// Seconds that a job gets to give devices back that another takes.
@@ -22,6 +24,7 @@ impl Default for Rules {
         Self {
             moves: MoveRules::default(),
             objective: Objective::default(),
+            round_seconds: 60.0,
             starvation_bound_seconds: 86_400.0,
             grace_seconds: 60.0,
             usage_half_life_seconds: 7.0 * 86_400.0,
