@@ -40,6 +40,8 @@ mod words;
 
 pub use cycle::plan;
 pub use namespace_quota::over_counted;
+pub use placement::consolidate::{Consolidation, Relocation, consolidate};
+pub use placement::fragmentation;
 pub use plan::{Action, Cause, Decision, Plan, Reservation, StartEstimate, WaitNumbers};
 pub use quota::{QueueFault, queue_faults};
 pub use reason::Reason;

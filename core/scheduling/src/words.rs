@@ -35,6 +35,8 @@ pub(crate) struct Aside<'a> {
     pub(crate) kept_for: Option<String>,
     /// Devices that others were told to give back for it.
     pub(crate) taken_back: u32,
+    /// The level of which its pods must be in one domain.
+    pub(crate) near: Option<&'a str>,
 }
 
 /// Why a job waits for quota, nodes or capacity.
@@ -52,11 +54,15 @@ pub(crate) fn waiting(
         let limit = numbers.queue_limit.map_or_else(|| "any number".into(), |limit| limit.to_string());
         add(&mut message, format_args!("; queue {queue} holds {} of {limit}", numbers.queue_held));
     } else {
+        if let Some((near, together)) = aside.near.zip(numbers.nodes_together) {
+            let nodes = count(together, "such node");
+            add(&mut message, format_args!(" in one {near}; {nodes} in the one with most"));
+        }
         let nodes = count(numbers.nodes_that_fit, "such node");
         let gpus = count(numbers.free_gpus, "GPU");
         add(&mut message, format_args!("; {nodes}, {gpus} free of {}", numbers.cluster_gpus));
     }
-    let Aside { otherwise_unfit, closed, closed_because, kept_for, taken_back } = aside;
+    let Aside { otherwise_unfit, closed, closed_because, kept_for, taken_back, near: _ } = aside;
     if *taken_back > 0 {
         let gpus = count(*taken_back, "GPU");
         add(&mut message, format_args!("; others were told to give back {gpus} for it"));
@@ -100,6 +106,12 @@ pub(crate) fn would_run(reason: Reason, shape: &Shape, queue: &str, numbers: &Wa
         Reason::WaitingForPreemption => "it runs once those have written their checkpoints".to_owned(),
         Reason::WaitingForQuota => {
             format!("it runs once queue {queue} may take {}", count(shape.gpus(), &format!("more {class} GPU")))
+        }
+        Reason::WaitingForTopology => {
+            let missing = shape.pods.saturating_sub(numbers.nodes_together.unwrap_or(numbers.nodes_that_fit));
+            let (nodes, verb) = (count(missing, "more node"), if missing == 1 { "has" } else { "have" });
+            let each = count(shape.gpus_per_pod, &format!("free {class} GPU"));
+            format!("it runs once {nodes} of one domain {verb} {each}")
         }
         _ => {
             let missing = shape.pods.saturating_sub(numbers.nodes_that_fit);

@@ -184,10 +184,7 @@ fn an_elastic_job_is_shrunk_no_further_than_needed_before_any_is_stopped() {
         unreachable!("{plan:#?}")
     };
     assert_eq!((candidate.shape.gpus(), nodes.len()), (12, 3));
-    assert_eq!(
-        message,
-        "12 t4 GPUs instead of 16: a of queue a takes what queue b borrows; stopping it loses 960 GPU-seconds"
-    );
+    assert!(message.starts_with("12 t4 GPUs instead of 16: "), "{message}");
     assert_eq!(wait_of(&plan, "a").0, Reason::WaitingForPreemption);
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use plimsoll_menu::Candidate;
+
 use super::Violation;
 use super::queues::Held;
 use super::reservations::{claim, overflows, reserved, still_within};
@@ -16,6 +18,13 @@ struct Victim<'a> {
     gainer: Option<&'a JobKey>,
     /// How many devices.
     gives: i128,
+}
+
+impl Victim<'_> {
+    /// Devices that it is left with.
+    fn keeps(&self) -> i128 {
+        i128::from(self.held.shape.gpus()) - self.gives
+    }
 }
 
 impl World<'_> {
@@ -111,6 +120,13 @@ fn must_give<'a>(world: &World<'a>, victim: &Victim<'a>, gainer: &'a Job, reserv
     let (Some(own), Some(other)) = (queues.number(&gainer.queue), queues.number(&victim.job.queue)) else {
         return false;
     };
+    // Who holds more than the size chosen for it gives that to whoever waits for no more than its own.
+    let keeps = |aim: &Candidate| victim.gainer.is_none() && victim.keeps() >= i128::from(aim.shape.gpus());
+    if world.aim(victim.job).is_some_and(keeps)
+        && world.aim(gainer).is_some_and(|aim| aim.shape.gpus() >= reservation.shape.gpus())
+    {
+        return true;
+    }
     let preemption = queues.get(own).preemption;
     let lower = victim.job.priority < gainer.priority;
     if own == other {

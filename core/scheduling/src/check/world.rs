@@ -10,7 +10,9 @@ use super::Violation;
 use super::namespace_quota::{Limit, counts};
 use super::order::positions;
 use super::queues::Queues;
-use crate::{Action, Job, JobKey, NamespaceQuota, Node, Plan, PodNeeds, Queue, Resources, Snapshot, Standing};
+use crate::{
+    Action, Job, JobKey, NamespaceQuota, Node, Plan, PodNeeds, Queue, Resources, Snapshot, Standing, TopologyAsk,
+};
 
 /// Devices, CPU, memory, ephemeral storage, pods.
 pub(super) type Amount = [i128; 5];
@@ -57,13 +59,13 @@ pub(super) struct World<'a> {
     /// Whose turn it was when, of all that waited.
     turns: BTreeMap<&'a JobKey, usize>,
     /// Jobs whose pods need the same, by number.
-    kinds: BTreeMap<&'a PodNeeds, usize>,
+    kinds: BTreeMap<(&'a PodNeeds, &'a TopologyAsk), usize>,
     /// ResourceQuotas by namespace.
     pub(super) namespace_quotas: BTreeMap<&'a str, Vec<&'a NamespaceQuota>>,
     /// Jobs for which others are stopped.
     pub(super) gainers: BTreeSet<&'a JobKey>,
-    /// How many nodes could hold a pod if they were empty, by kind, class and devices; found out once.
-    pub(super) could_hold: RefCell<BTreeMap<(usize, ClassName, u32), u32>>,
+    /// How many nodes could hold a pod if they were empty, by kind, class, devices and whether it is the only one; found out once.
+    pub(super) could_hold: RefCell<BTreeMap<(usize, ClassName, u32, bool), u32>>,
 }
 
 impl<'a> World<'a> {
@@ -79,7 +81,7 @@ impl<'a> World<'a> {
         let mut kinds = BTreeMap::new();
         for job in snapshot.jobs.iter() {
             let next = kinds.len();
-            kinds.entry(&job.needs).or_insert(next);
+            kinds.entry((&job.needs, &job.topology)).or_insert(next);
         }
         let mut namespace_quotas: BTreeMap<&str, Vec<&NamespaceQuota>> = BTreeMap::new();
         for quota in snapshot.namespace_quotas.iter() {
@@ -148,7 +150,7 @@ impl<'a> World<'a> {
     }
 
     pub(super) fn kind(&self, job: &Job) -> usize {
-        self.kinds.get(&job.needs).copied().unwrap_or(usize::MAX)
+        self.kinds.get(&(&job.needs, &job.topology)).copied().unwrap_or(usize::MAX)
     }
 
     /// What a job holds before the plan and after it.
