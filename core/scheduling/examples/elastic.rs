@@ -6,7 +6,7 @@
 
 use std::hint::black_box;
 
-use plimsoll_scheduling::elastic::{Job, Offer, Running, Settings, allocate};
+use plimsoll_scheduling::elastic::{Job, Memory, Offer, Running, Settings, allocate, reallocate};
 
 /// Seconds of a round.
 const ROUND_SECONDS: f64 = 60.0;
@@ -21,13 +21,15 @@ fn main() {
         black_box(sum);
     });
     println!("yardstick, 10^7 additions: {:.2} ms of CPU\n", yardstick * 1e3);
-    for (capacity, jobs, rounds, bar) in
-        [([24, 24, 16], 60, 300, 3.0), ([768, 768, 512], 1000, 60, 40.0), ([6144, 6144, 4096], 5000, 20, 400.0)]
-    {
+    for (capacity, jobs, rounds, [bar, event_bar]) in [
+        ([24, 24, 16], 60, 300, [3.0, 1.0]),
+        ([768, 768, 512], 1000, 60, [40.0, 5.0]),
+        ([6144, 6144, 4096], 5000, 20, [400.0, 50.0]),
+    ] {
         println!("{} GPUs, {jobs} jobs, {rounds} rounds", capacity.iter().sum::<u32>());
-        let mut cluster = Cluster::new(capacity, jobs);
-        let (mut full, mut gaps) = (Vec::new(), Vec::new());
-        for _ in 0..rounds {
+        let mut cluster = Cluster { jobs: (0..jobs).map(job).collect(), drawn: jobs };
+        let (mut full, mut gaps, mut events) = (Vec::new(), Vec::new(), Vec::new());
+        for round in 0..rounds {
             let mut answer = None;
             full.push(
                 1e3 * best_of_five(|| {
@@ -36,9 +38,19 @@ fn main() {
             );
             let Some(answer) = answer else { return };
             gaps.push(100.0 * (answer.bound - answer.worth) / answer.bound);
-            cluster.round(&answer.choices);
+            cluster.give(&answer.choices);
+            let (after, changed) = cluster.event(round);
+            let memory = Memory::from(&answer);
+            events.push(
+                1e3 * best_of_five(|| {
+                    let mut memory = memory.clone();
+                    black_box(reallocate(&mut memory, &capacity, &[0.0; 3], &after, &[changed], &Settings::WORK_KNOWN));
+                }),
+            );
+            cluster.pass();
         }
         println!("  full allocation  {}   (bar {bar} ms)", spread(&mut full, "ms"));
+        println!("  one event        {}   (bar {event_bar} ms)", spread(&mut events, "ms"));
         println!("  gap              {}", spread(&mut gaps, "%"));
     }
 }
@@ -57,20 +69,36 @@ struct Cluster {
 }
 
 impl Cluster {
-    /// With jobs of which nobody runs.
-    fn new(_capacity: [u32; 3], jobs: u64) -> Self {
-        Self { jobs: (0..jobs).map(job).collect(), drawn: jobs }
+    /// Gives out what was chosen.
+    fn give(&mut self, choices: &[Option<usize>]) {
+        for (job, choice) in self.jobs.iter_mut().zip(choices) {
+            let chosen = choice.map(|at| job.offers[at]);
+            let same = |running: &Running| chosen.is_some_and(|c| (c.class, c.gpus) == (running.class, running.gpus));
+            let since_seconds = job.running.filter(same).map_or(0.0, |running| running.since_seconds);
+            job.running =
+                chosen.map(|offer| Running { class: offer.class, gpus: offer.gpus, since_seconds, pinned: false });
+        }
     }
 
-    /// Gives out what was chosen, and lets a round pass; who ends is replaced by somebody new.
-    fn round(&mut self, choices: &[Option<usize>]) {
-        for (held, choice) in self.jobs.iter_mut().zip(choices) {
-            let chosen = choice.map(|at| held.offers[at]);
-            let same = |running: &Running| chosen.is_some_and(|c| (c.class, c.gpus) == (running.class, running.gpus));
-            let since_seconds = held.running.filter(same).map_or(0.0, |running| running.since_seconds + ROUND_SECONDS);
-            held.running =
-                chosen.map(|offer| Running { class: offer.class, gpus: offer.gpus, since_seconds, pinned: false });
-            held.remaining -= chosen.map_or(0.0, |offer| offer.rate * ROUND_SECONDS);
+    /// The jobs after somebody came, or in every second round somebody ended; and who that is.
+    fn event(&self, round: usize) -> (Vec<Job>, usize) {
+        let mut jobs = self.jobs.clone();
+        if round % 2 == 0 {
+            jobs.push(job(self.drawn + 1_000_000));
+            return (jobs, self.jobs.len());
+        }
+        let ended = round * 7919 % jobs.len();
+        jobs[ended] = Job { offers: Vec::new(), running: None, ..jobs[ended].clone() };
+        (jobs, ended)
+    }
+
+    /// Lets a round pass; who ends is replaced by somebody new.
+    fn pass(&mut self) {
+        for held in &mut self.jobs {
+            let Some(running) = &mut held.running else { continue };
+            running.since_seconds += ROUND_SECONDS;
+            let has = |offer: &&Offer| (offer.class, offer.gpus) == (running.class, running.gpus);
+            held.remaining -= held.offers.iter().find(has).map_or(0.0, |offer| offer.rate * ROUND_SECONDS);
             if held.remaining <= 0.0 {
                 *held = job(self.drawn);
                 self.drawn += 1;
