@@ -83,7 +83,7 @@ impl Cluster {
     /// The jobs after somebody came, or in every second round somebody ended; and who that is.
     fn event(&self, round: usize) -> (Vec<Job>, usize) {
         let mut jobs = self.jobs.clone();
-        if round % 2 == 0 {
+        if round.is_multiple_of(2) {
             jobs.push(job(self.drawn + 1_000_000));
             return (jobs, self.jobs.len());
         }

@@ -92,23 +92,19 @@ pub(super) fn choose(capacity: &[u32], columns: &[Vec<Column>]) -> Chosen {
 
 /// A job's offers as columns; those for later are worth nothing now.
 pub(super) fn columns(job: &Job, price: f64, charges: &[f64], settings: &Settings) -> Vec<Column> {
-    let column = |offer: &Offer| Column {
-        class: offer.class,
-        gpus: offer.gpus,
-        worth: if offer.now {
-            price * worth(job, offer, settings) - charges[offer.class] * f64::from(offer.gpus)
-        } else {
-            0.0
-        },
+    let column = |offer: &Offer| {
+        let Offer { class, gpus, rate, now } = *offer;
+        let net = price * rate - charges[class] * f64::from(gpus);
+        Column { class, gpus, worth: if now { net * kept(job, offer, settings) } else { 0.0 } }
     };
     job.offers.iter().map(column).collect()
 }
 
-/// An offer's rate, less what a change to it costs: a restart's seconds of the horizon over which the change must pay. Who just
-/// changed is believed to change again soon; who is about to end is not resized.
-fn worth(job: &Job, offer: &Offer, settings: &Settings) -> f64 {
+/// The share of an offer's worth that a change to it leaves: all but a restart's seconds of the horizon over which the change must
+/// pay. Who just changed is believed to change again soon; who is about to end is not resized. What the job holds is worth more.
+fn kept(job: &Job, offer: &Offer, settings: &Settings) -> f64 {
     if job.holds(offer) {
-        return offer.rate * settings.keep;
+        return settings.keep;
     }
     let (cost, since) = match job.running {
         Some(running) => (settings.caution * job.restart_seconds, running.since_seconds),
@@ -116,8 +112,7 @@ fn worth(job: &Job, offer: &Offer, settings: &Settings) -> f64 {
     };
     let (low, high) = settings.horizon_seconds;
     let horizon = (settings.horizon_share * since).clamp(low, high).min(cost + job.remaining / offer.rate);
-    let share = if horizon > 0.0 { ((horizon - cost) / horizon).max(LEAST_SHARE) } else { 1.0 };
-    offer.rate * share
+    if horizon > 0.0 { ((horizon - cost) / horizon).max(LEAST_SHARE) } else { 1.0 }
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod job;
 mod knapsack;
 mod ladder;
 mod memory;
+mod objective;
 #[cfg(test)]
 mod oracle;
 mod place;
@@ -33,6 +34,7 @@ pub use allocate::{Answer, allocate, allocate_charged};
 pub use job::{Job, Offer, Running};
 pub use knapsack::{Column, fill, states};
 pub use memory::{Memory, reallocate};
+pub use objective::{Facts, JobHour, Objective, Toll};
 pub use place::{Nodes, Request, place};
 pub use search::{Found, search};
 pub use settings::{Phantom, Settings};

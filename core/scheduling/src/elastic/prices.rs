@@ -13,10 +13,11 @@ pub(super) fn seconds(job: &Job, settings: &Settings) -> f64 {
     if rate > 0.0 { job.remaining / rate } else { f64::INFINITY }
 }
 
-/// Jobs in the order in which they are expected to end, last first; unknown jobs after all others, of equals in the order given.
+/// Jobs in the order in which they are expected to end, last first: by seconds of work over weight (Smith 1956, Naval Research
+/// Logistics Quarterly 3, 59); unknown jobs after all others, of equals in the order given.
 pub(super) fn order(jobs: &[Job], settings: &Settings) -> Vec<usize> {
     let mut order: Vec<usize> = (0..jobs.len()).collect();
-    let seconds: Vec<f64> = jobs.iter().map(|job| seconds(job, settings)).collect();
+    let seconds: Vec<f64> = jobs.iter().map(|job| seconds(job, settings) / job.weight).collect();
     order.sort_by(|a, b| jobs[*b].known.cmp(&jobs[*a].known).then(seconds[*b].total_cmp(&seconds[*a])));
     order
 }
