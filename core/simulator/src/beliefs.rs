@@ -62,7 +62,7 @@ pub fn corrected_rate(job: &Job, application: &Application, rules: &Rules, size:
     }
     let steps = application.steps[size.index].as_ref()?;
     let gradient = job.gradient?;
-    let limits = limits(application, steps, rules, steps.range().1);
+    let limits = limits(application, steps, rules, None);
     let best = limits.best(size.gpus, |cut| {
         let local = f64::from(cut.local);
         let distance = |seen: &(f64, f64)| (seen.0 / local).ln().abs();
@@ -81,15 +81,16 @@ pub fn rate(job: &Job, application: &Application, rules: &Rules, size: Size<'_>,
     let gradient = job.gradient?;
     let best = match rules.knowledge {
         Knowledge::Oracle => {
-            let mix = steps.at(&ideal_shape(size.kind, size.gpus))?;
-            let limits = bounded(limits(application, steps, rules, mix.range().1), most_total);
+            let shape = ideal_shape(size.kind, size.gpus);
+            let mix = steps.at(&shape)?;
+            let limits = bounded(limits(application, steps, rules, Some(&shape)), most_total);
             limits.best(size.gpus, |cut| {
                 let seconds = mix.at(f64::from(cut.local)).with_accumulation(cut.accumulation);
                 gradient.gain(limits.first, cut.total(size.gpus)) / seconds
             })
         }
         Knowledge::Refit => {
-            let limits = bounded(limits(application, steps, rules, steps.range().1), most_total);
+            let limits = bounded(limits(application, steps, rules, None), most_total);
             limits.best(size.gpus, |cut| {
                 let seconds = estimate.seconds(size.nodes(), size.gpus, f64::from(cut.local), cut.accumulation);
                 gradient.gain(limits.first, cut.total(size.gpus)) / seconds
@@ -107,7 +108,7 @@ fn bounded(limits: Limits, most_total: f64) -> Limits {
 pub fn speed_of_one(application: &Application, rules: &Rules, kind: usize) -> Option<f64> {
     let steps = application.steps[kind].as_ref()?;
     let mix = steps.at(&[1])?;
-    let limits = limits(application, steps, rules, mix.range().1);
+    let limits = limits(application, steps, rules, Some(&[1]));
     let cut = limits.fixed(limits.first, 1);
     Some(cut.total(1) / mix.at(f64::from(cut.local)).with_accumulation(cut.accumulation))
 }
@@ -116,8 +117,9 @@ pub fn speed_of_one(application: &Application, rules: &Rules, kind: usize) -> Op
 /// the time of a step. Without a gradient the batch is the one asked for, and every sample counts in full.
 pub fn true_rate(job: &Job, application: &Application, rules: &Rules, size: Size<'_>, factor: f64) -> Option<f64> {
     let steps = application.steps[size.index].as_ref()?;
-    let mix = steps.at(&ideal_shape(size.kind, size.gpus))?;
-    let limits = limits(application, steps, rules, mix.range().1);
+    let shape = ideal_shape(size.kind, size.gpus);
+    let mix = steps.at(&shape)?;
+    let limits = limits(application, steps, rules, Some(&shape));
     let rate = match job.gradient {
         Some(gradient) => {
             let best = limits.best(size.gpus, |cut| {

@@ -147,15 +147,10 @@ fn apply(job: &mut Job, planned: Option<Allocation>, now: f64, catalogue: &Catal
     job.reallocate(planned, paid, now, application, rules);
 }
 
-/// Whether two allocations are of one kind with the same GPUs on as many nodes.
+/// Whether two allocations are of one kind with the same GPUs on each node, in the order of the ring (rule 10).
 pub(crate) fn same_shape(one: Option<&Allocation>, other: Option<&Allocation>) -> bool {
     let (Some(one), Some(other)) = (one, other) else { return false };
-    let sorted = |allocation: &Allocation| {
-        let mut shape = allocation.shape();
-        shape.sort_unstable();
-        shape
-    };
-    one.kind == other.kind && sorted(one) == sorted(other)
+    one.kind == other.kind && one.shape() == other.shape()
 }
 
 /// Whether every node gives what it has.

@@ -57,8 +57,9 @@ fn alone_seconds(application: &Application, cluster: &Cluster, rules: &Rules, jo
 /// Seconds of all epochs at a size, each at its best batch.
 fn run_seconds(application: &Application, rules: &Rules, size: Size<'_>) -> Option<f64> {
     let steps = application.steps[size.index].as_ref()?;
-    let mix = steps.at(&ideal_shape(size.kind, size.gpus))?;
-    let limits = limits(application, steps, rules, mix.range().1);
+    let shape = ideal_shape(size.kind, size.gpus);
+    let mix = steps.at(&shape)?;
+    let limits = limits(application, steps, rules, Some(&shape));
     let mut seconds = 0.0;
     let mut before = 0.0;
     for epoch in 0..application.runs.epochs() {

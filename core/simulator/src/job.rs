@@ -236,7 +236,7 @@ impl Job {
         let Some(mix) = steps.at(&shape) else { return };
         let gpus = allocation.gpus();
         let nodes = shape.len() as u32;
-        let limits = limits(application, steps, rules, mix.range().1);
+        let limits = limits(application, steps, rules, Some(&shape));
         if !self.elastic {
             self.cut = limits.fixed(f64::from(self.submission.batch), gpus);
             return;
@@ -259,9 +259,11 @@ impl Job {
     }
 }
 
-/// What bounds the batch of an application where a local batch of `most_local` is the largest.
-pub(crate) fn limits(application: &Application, steps: &Steps, rules: &Rules, most_local: f64) -> Limits {
+/// What bounds the batch of an application on a placement; without one, on any of the kind.
+pub(crate) fn limits(application: &Application, steps: &Steps, rules: &Rules, shape: Option<&[u32]>) -> Limits {
     let (first, most) = application.runs.batches();
+    let (least_local, most_local) = steps.range();
+    let most_local = shape.map_or(most_local, |shape| steps.most_local(shape));
     let memory = if rules.pollux_memory { application.times.pollux_most_local } else { f64::INFINITY };
-    Limits { first, most, local: (steps.range().0, most_local.min(memory)) }
+    Limits { first, most, local: (least_local, most_local.min(memory)) }
 }

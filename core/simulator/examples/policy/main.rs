@@ -5,12 +5,15 @@
 //! their mean and range over the traces are printed. The workloads of Pollux are built in; `--traces DIR` adds those of Sia.
 #![allow(
     clippy::disallowed_methods,
+    clippy::expect_used,
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "an example is no part of the pure core"
 )]
 
 mod golden;
+#[path = "../../tests/oracle/mod.rs"]
+mod oracle;
 mod sets;
 mod table;
 mod timed;

@@ -71,8 +71,9 @@ fn rate(view: &View<'_>, job: &Job, index: usize, gpus: u32) -> Option<f64> {
     let application = view.application(job);
     let size = Size { index, kind: &view.cluster.kinds[index], gpus };
     let steps = application.steps[index].as_ref()?;
-    let mix = steps.at(&ideal_shape(size.kind, gpus))?;
-    let limits = limits(application, steps, view.rules, mix.range().1);
+    let shape = ideal_shape(size.kind, gpus);
+    let mix = steps.at(&shape)?;
+    let limits = limits(application, steps, view.rules, Some(&shape));
     let total = f64::from(job.submission.batch);
     if gpus > most_gpus(application, steps) || total < limits.local.0 * f64::from(gpus) {
         return None;

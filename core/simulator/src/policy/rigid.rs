@@ -1,7 +1,8 @@
 //! Policies that give jobs the GPUs they ask for, and decide only when.
 
 use super::{Policy, View};
-use crate::beliefs::{ideal_shape, slowdown};
+use crate::batch::Limits;
+use crate::beliefs::{Size, ideal_shape, slowdown};
 use crate::cluster::Allocation;
 use crate::free::Free;
 use crate::job::{Job, limits};
@@ -98,9 +99,18 @@ pub(super) fn by_speed(view: &View<'_>, job: &Job) -> Vec<usize> {
     kinds.into_iter().map(|kind| kind.0).collect()
 }
 
-/// Optimizer steps per second with what a job asks for on a kind, in the ideal shape; `None` where it cannot run.
-pub(super) fn rigid_steps_per_second(view: &View<'_>, job: &Job, index: usize) -> Option<f64> {
-    Some(1.0 / rigid_step(view, job, index)?.seconds)
+/// Optimizer steps per second with what a job asks for on a kind, in the ideal shape, as Gavel and Optimus believe them: one GPU is
+/// believed to take two passes whatever its batch. `None` where it cannot run.
+pub(super) fn believed_steps_per_second(view: &View<'_>, job: &Job, size: Size<'_>) -> Option<f64> {
+    let application = view.application(job);
+    let steps = application.steps[size.index].as_ref()?;
+    let shape = ideal_shape(size.kind, size.gpus);
+    let mix = steps.at(&shape)?;
+    // No first batch: every total is beyond it.
+    let limits = Limits { first: 0.0, ..limits(application, steps, view.rules, Some(&shape)) };
+    let cut = limits.fixed(f64::from(job.submission.batch), size.gpus);
+    let seconds = mix.at(f64::from(cut.local)).with_accumulation(cut.accumulation);
+    Some(1.0 / seconds / slowdown(application, view.rules))
 }
 
 /// A step with what a job asks for.
@@ -119,8 +129,9 @@ fn rigid_step(view: &View<'_>, job: &Job, index: usize) -> Option<RigidStep> {
         return None;
     }
     let steps = application.steps[index].as_ref()?;
-    let mix = steps.at(&ideal_shape(kind, gpus))?;
-    let limits = limits(application, steps, view.rules, mix.range().1);
+    let shape = ideal_shape(kind, gpus);
+    let mix = steps.at(&shape)?;
+    let limits = limits(application, steps, view.rules, Some(&shape));
     let cut = limits.fixed(f64::from(job.submission.batch), gpus);
     let seconds = mix.at(f64::from(cut.local)).with_accumulation(cut.accumulation);
     Some(RigidStep { seconds, total: cut.total(gpus), first: limits.first })

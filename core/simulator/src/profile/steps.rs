@@ -24,6 +24,8 @@ pub struct Steps {
     averaged: Vec<([u32; 2], Curve)>,
     /// Where each count of nodes and GPUs lies among those of `averaged`, worked out once it is asked for.
     between: BTreeMap<[u32; 2], OnceLock<Around>>,
+    /// By nodes and GPUs of a large even run: its largest local batch.
+    even: Vec<([u32; 2], f64)>,
     range: (f64, f64),
     widest: u32,
 }
@@ -54,6 +56,7 @@ impl Steps {
             measured.entry(rotated(&nodes)).or_default().push((local, time));
         }
         let mut averaged: BTreeMap<[u32; 2], Vec<(f64, StepTime)>> = BTreeMap::new();
+        let mut even: BTreeMap<[u32; 2], f64> = BTreeMap::new();
         for (key, locals) in sums {
             let mean = |(local, (count, step, sync)): (u64, Sum)| {
                 (f64::from_bits(local), StepTime { step_seconds: step / count, sync_seconds: sync / count })
@@ -70,15 +73,19 @@ impl Steps {
                     step_seconds: table.number(row, columns[1])?,
                     sync_seconds: table.number(row, columns[2])?,
                 };
-                averaged.entry(key).or_default().push((table.number(row, columns[0])?, time));
+                let local = table.number(row, columns[0])?;
+                averaged.entry(key).or_default().push((local, time));
+                let most = even.entry(key).or_insert(local);
+                *most = most.max(local);
             }
         }
-        Ok(Self::of(measured, averaged))
+        Ok(Self::of(measured, averaged, even))
     }
 
     fn of(
         measured: BTreeMap<Vec<u32>, Vec<(f64, StepTime)>>,
         averaged: BTreeMap<[u32; 2], Vec<(f64, StepTime)>>,
+        even: BTreeMap<[u32; 2], f64>,
     ) -> Self {
         let measured: BTreeMap<_, _> = measured.into_iter().map(|(key, points)| (key, Curve::new(points))).collect();
         let averaged: Vec<_> = averaged.into_iter().map(|(key, points)| (key, Curve::new(points))).collect();
@@ -88,12 +95,25 @@ impl Steps {
         let most_nodes = averaged.iter().map(|(key, _)| key[0]).max().unwrap_or(0).min(MOST_NODES);
         let counts = (1..=most_nodes).flat_map(|nodes| (nodes..=widest).map(move |gpus| [nodes, gpus]));
         let between = counts.map(|key| (key, OnceLock::new())).collect();
-        Self { measured, averaged, between, range, widest }
+        Self { measured, averaged, between, even: even.into_iter().collect(), range, widest }
     }
 
     /// Smallest and largest local batch measured at any placement.
     pub fn range(&self) -> (f64, f64) {
         self.range
+    }
+
+    /// Largest local batch that a placement is believed to have memory for (rule 6): the largest measured there, or, where nothing
+    /// was, the largest of the even runs on as many nodes and GPUs or more, as far as step times are known.
+    pub fn most_local(&self, nodes: &[u32]) -> f64 {
+        let known = self.at(nodes).map_or(self.range.1, |mix| mix.range().1);
+        if self.measured.contains_key(&rotated(nodes)) {
+            return known;
+        }
+        let key = [nodes.len() as u32, nodes.iter().sum()];
+        let larger = self.even.iter().filter(|(even, _)| even[0] >= key[0] && even[1] >= key[1]);
+        let most = larger.map(|(_, local)| *local).fold(0.0, f64::max);
+        if most > 0.0 { most.min(known) } else { known }
     }
 
     /// Most GPUs of any run.
