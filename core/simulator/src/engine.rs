@@ -36,6 +36,16 @@ pub enum SimulationError {
         /// GPUs there are.
         free: u32,
     },
+    /// A policy that resizes jobs met one of a fixed size.
+    #[error(
+        "failed to simulate under {policy}: {job} has a fixed size, and that policy resizes jobs; choose one that does not"
+    )]
+    Fixed {
+        /// The policy.
+        policy: String,
+        /// The job.
+        job: String,
+    },
     /// Jobs never end.
     #[error("failed to end under {policy}: {left} jobs still wait or run after {hours} hours, {first} among them")]
     Starved {
@@ -73,6 +83,9 @@ pub fn simulate(
             application: submission.application.clone(),
             kind: kind.to_owned(),
         };
+        if policy.elastic() && submission.steps.is_some() {
+            return Err(SimulationError::Fixed { policy: policy.name().to_owned(), job: submission.name.clone() });
+        }
         let application = catalogue.find(&submission.application).ok_or_else(|| unprofiled(""))?;
         let steps = &catalogue.applications()[application].steps;
         if steps.iter().all(Option::is_none) {

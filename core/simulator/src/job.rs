@@ -63,6 +63,8 @@ pub struct Job {
     checkpoint: (f64, f64),
     /// Failures.
     pub failures: u32,
+    /// Whether its user ended it.
+    pub cancelled: bool,
     /// Step times at the allocation, by local batch.
     known: Vec<(u32, StepTime)>,
 }
@@ -93,6 +95,7 @@ impl Job {
             version: 0,
             checkpoint: (0.0, 0.0),
             failures: 0,
+            cancelled: false,
             known: Vec::new(),
         }
     }
@@ -100,6 +103,11 @@ impl Job {
     /// Whether it was submitted and has not ended.
     pub fn is_active(&self, now: f64) -> bool {
         self.completed_at.is_none() && self.submission.at_seconds <= now
+    }
+
+    /// Progress at which it is done, in steps at the first batch.
+    pub fn total(&self, application: &Application) -> f64 {
+        self.submission.steps.unwrap_or(application.runs.total())
     }
 
     /// GPUs that it holds.
@@ -151,7 +159,7 @@ impl Job {
         let (mut now, mut left) = (from + delay, seconds - delay);
         let slowdown = if rules.slowdown { application.times.slowdown } else { 1.0 };
         let (first, _) = application.runs.batches();
-        let cancelled = application.runs.total() * rules.world.cancelled_after(self.id);
+        let cancelled = self.total(application) * rules.world.cancelled_after(self.id);
         self.checkpoint.1 += left;
         while left > 0.0 && self.completed_at.is_none() {
             let Some(time) = self.step_time(&allocation, application) else { return };
@@ -174,6 +182,7 @@ impl Job {
                 self.ran_seconds += needed;
                 if self.epoch >= application.runs.epochs() || self.progress >= cancelled {
                     self.completed_at = Some(now);
+                    self.cancelled = self.progress < self.total(application);
                     return;
                 }
             }

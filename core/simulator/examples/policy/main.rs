@@ -11,6 +11,7 @@
     reason = "an example is no part of the pure core"
 )]
 
+mod bound;
 mod golden;
 #[path = "../../tests/oracle/mod.rs"]
 mod oracle;
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
             "--only" => only = arguments.next(),
             other => {
                 eprintln!(
-                    "error: `{other}` is unknown: give --traces DIR to add the traces of a folder, --only SET for one set or golden"
+                    "error: `{other}` is unknown: give --traces DIR to add the traces of a folder, --only SET for one set, golden or bound"
                 );
                 return ExitCode::from(2);
             }
@@ -58,8 +59,13 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    if only.as_deref() == Some("golden") {
-        return match golden::print(&sets, traces.as_deref()) {
+    let printed = match only.as_deref() {
+        Some("golden") => Some(golden::print(&sets, traces.as_deref())),
+        Some("bound") => Some(bound::print(&sets)),
+        _ => None,
+    };
+    if let Some(printed) = printed {
+        return match printed {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("error: {error}");

@@ -60,7 +60,7 @@ impl Policy for Optimus {
 
 /// Drop of the remaining seconds for each GPU up to the next count, and that count; `None` where there is none.
 fn next(view: &View<'_>, job: &Job, (kind, gpus): (usize, u32)) -> Option<(f64, u32)> {
-    let left = view.application(job).runs.total() - job.progress;
+    let left = job.total(view.application(job)) - job.progress;
     let to = counts(&view.cluster.kinds[kind]).into_iter().find(|count| *count > gpus)?;
     let (now, then) = (rate(view, job, kind, gpus)?, rate(view, job, kind, to)?);
     Some(((left / now - left / then) / f64::from(to - gpus), to))

@@ -64,6 +64,11 @@ impl Runs {
         Ok(Self { gradients, ends })
     }
 
+    /// A run at one batch that never ends by itself, every step of which counts alike: a job says how many it takes.
+    pub fn endless(batch: f64) -> Self {
+        Self { gradients: vec![(batch, vec![Gradient::default()])], ends: vec![f64::INFINITY] }
+    }
+
     /// Smallest and largest total batch.
     pub fn batches(&self) -> (f64, f64) {
         let end = |run: Option<&(f64, Vec<Gradient>)>| run.map_or(1.0, |run| run.0);

@@ -28,6 +28,17 @@ pub struct Steps {
     even: Vec<([u32; 2], f64)>,
     range: (f64, f64),
     widest: u32,
+    /// Of a size that cannot change, instead of all that.
+    fixed: Option<Fixed>,
+}
+
+/// Step times of so many GPUs at one batch.
+#[derive(Clone, Debug, PartialEq)]
+struct Fixed {
+    gpus: u32,
+    fewest_nodes: u32,
+    /// On the fewest nodes, and on more.
+    times: [Curve; 2],
 }
 
 impl Steps {
@@ -95,7 +106,19 @@ impl Steps {
         let most_nodes = averaged.iter().map(|(key, _)| key[0]).max().unwrap_or(0).min(MOST_NODES);
         let counts = (1..=most_nodes).flat_map(|nodes| (nodes..=widest).map(move |gpus| [nodes, gpus]));
         let between = counts.map(|key| (key, OnceLock::new())).collect();
-        Self { measured, averaged, between, even: even.into_iter().collect(), range, widest }
+        Self { measured, averaged, between, even: even.into_iter().collect(), range, widest, fixed: None }
+    }
+
+    /// Of `gpus` GPUs at one sample each, on nodes of so many: `together` steps per second on the fewest nodes, `apart` on more.
+    pub fn fixed(gpus: u32, gpus_per_node: u32, together: f64, apart: f64) -> Self {
+        let curve = |steps_per_second: f64| {
+            let seconds = 1.0 / steps_per_second;
+            // A step that only waits has no pass that could be had without it.
+            Curve::new(vec![(1.0, StepTime { step_seconds: seconds, sync_seconds: seconds })])
+        };
+        let fewest_nodes = gpus.div_ceil(gpus_per_node);
+        let fixed = Fixed { gpus, fewest_nodes, times: [curve(together), curve(apart)] };
+        Self { range: (1.0, 1.0), widest: gpus, fixed: Some(fixed), ..Self::default() }
     }
 
     /// Smallest and largest local batch measured at any placement.
@@ -124,6 +147,11 @@ impl Steps {
     /// The step time at a placement, given as GPUs of each node in order: as measured, or between the mean placements around
     /// its nodes and GPUs (rule 2). `None` outside of all that was measured.
     pub fn at(&self, nodes: &[u32]) -> Option<Mix<'_>> {
+        if let Some(fixed) = &self.fixed {
+            let fits = nodes.iter().sum::<u32>() == fixed.gpus;
+            let apart = nodes.len() as u32 > fixed.fewest_nodes;
+            return fits.then(|| Mix { parts: vec![(1.0, &fixed.times[usize::from(apart)])] });
+        }
         if let Some(curve) = self.measured.get(&rotated(nodes)) {
             return Some(Mix { parts: vec![(1.0, curve)] });
         }
