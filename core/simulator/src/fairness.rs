@@ -41,8 +41,8 @@ fn contention(rounds: &[Round], job: &Ended) -> f64 {
 fn fixed_seconds(application: &Application, cluster: &Cluster, gpus: u32, steps: f64, jobs: f64) -> Option<f64> {
     let (mut sum, mut weight) = (0.0, 0.0);
     for (kind, times) in cluster.kinds.iter().zip(&application.steps) {
-        let Some(mix) = times.as_ref().and_then(|times| times.at(&ideal_shape(kind, gpus))) else { continue };
-        sum += steps * mix.at(1.0).step_seconds * f64::from(kind.gpus());
+        let Some(curve) = times.as_ref().and_then(|times| times.at(&ideal_shape(kind, gpus))) else { continue };
+        sum += steps * curve.at(1.0).step_seconds * f64::from(kind.gpus());
         weight += f64::from(kind.gpus());
     }
     let turns = (f64::from(gpus) * jobs / f64::from(cluster.gpus())).max(1.0);
@@ -74,7 +74,7 @@ fn alone_seconds(application: &Application, cluster: &Cluster, rules: &Rules, jo
 pub(crate) fn run_seconds(application: &Application, rules: &Rules, size: Size<'_>) -> Option<f64> {
     let steps = application.steps[size.index].as_ref()?;
     let shape = ideal_shape(size.kind, size.gpus);
-    let mix = steps.at(&shape)?;
+    let curve = steps.at(&shape)?;
     let limits = limits(application, steps, rules, Some(&shape));
     let mut seconds = 0.0;
     let mut before = 0.0;
@@ -82,7 +82,7 @@ pub(crate) fn run_seconds(application: &Application, rules: &Rules, size: Size<'
         let rate = |cut: crate::batch::Cut| {
             let total = cut.total(size.gpus);
             let gain = application.runs.gradient(total, epoch).gain(limits.first, total);
-            gain / mix.at(f64::from(cut.local)).with_accumulation(cut.accumulation)
+            gain / curve.at(f64::from(cut.local)).with_accumulation(cut.accumulation)
         };
         let (_, best) = limits.best(size.gpus, rate)?;
         let end = application.runs.end_of(epoch);

@@ -242,7 +242,7 @@ impl Job {
         let Some(allocation) = &self.allocation else { return };
         let Some(steps) = &application.steps[allocation.kind] else { return };
         let shape = allocation.shape();
-        let Some(mix) = steps.at(&shape) else { return };
+        let Some(curve) = steps.at(&shape) else { return };
         let gpus = allocation.gpus();
         let nodes = shape.len() as u32;
         let limits = limits(application, steps, rules, Some(&shape));
@@ -254,7 +254,7 @@ impl Job {
         let best = match (rules.knowledge, estimate, self.gradient) {
             (_, None, _) | (_, _, None) => None,
             (Knowledge::Oracle, _, Some(gradient)) => limits.best(gpus, |cut| {
-                let seconds = mix.at(f64::from(cut.local)).with_accumulation(cut.accumulation);
+                let seconds = curve.at(f64::from(cut.local)).with_accumulation(cut.accumulation);
                 gradient.gain(limits.first, cut.total(gpus)) / seconds
             }),
             (Knowledge::Refit, Some(estimate), Some(gradient)) => limits.best(gpus, |cut| {

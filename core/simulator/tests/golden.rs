@@ -8,7 +8,7 @@ use plimsoll_simulator::policy::{Gavel, Policy, Tiresias};
 use plimsoll_simulator::profile::Catalogue;
 use plimsoll_simulator::{Cluster, Outcome, Rules, builtin, simulate, workload};
 
-const PUBLISHED: &str = include_str!("../traces/pollux-osdi21/tiresias-workload-6.csv");
+const PUBLISHED: &str = include_str!("../traces/pollux-osdi21/tiresias.csv");
 
 /// A built-in workload, by number from 1, on 16 nodes of 4 T4.
 fn run(number: usize, policy: &mut dyn Policy, rules: &Rules) -> Outcome {
@@ -20,18 +20,25 @@ fn run(number: usize, policy: &mut dyn Policy, rules: &Rules) -> Outcome {
 }
 
 #[test]
-fn tiresias_ends_every_job_of_pollux_workload_6_when_its_authors_published_it() {
-    let outcome = run(6, &mut Tiresias::default(), &Rules::POLLUX);
-    let published: Vec<(&str, f64)> = PUBLISHED
-        .lines()
-        .skip(1)
-        .map(|line| line.split_once(',').map(|(name, seconds)| (name, seconds.parse().unwrap())).unwrap())
-        .collect();
-    let simulated: Vec<(&str, f64)> =
-        outcome.jobs.iter().map(|job| (job.name.as_str(), job.completion_seconds())).collect();
-    assert_eq!(simulated.len(), 160);
-    assert_eq!(simulated, published);
-    assert_eq!(outcome.figures().average_seconds, 3469.69375);
+fn tiresias_ends_every_job_of_the_eight_workloads_of_pollux_when_its_authors_published_it() {
+    let mut lines = PUBLISHED.lines().skip(1).map(|line| line.split(',').collect::<Vec<_>>());
+    for number in 1..=8 {
+        let outcome = run(number, &mut Tiresias::default(), &Rules::POLLUX);
+        assert_eq!(outcome.jobs.len(), 160);
+        for job in &outcome.jobs {
+            let published = lines.next().unwrap();
+            assert_eq!((published[0], published[1]), (number.to_string().as_str(), job.name.as_str()));
+            assert_eq!(
+                job.completion_seconds(),
+                published[2].parse::<f64>().unwrap(),
+                "{} of workload {number}",
+                job.name
+            );
+        }
+        if number == 6 {
+            assert_eq!(outcome.figures().average_seconds, 3469.69375);
+        }
+    }
 }
 
 #[test]

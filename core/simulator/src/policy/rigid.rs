@@ -107,11 +107,11 @@ pub(super) fn believed_steps_per_second(view: &View<'_>, job: &Job, size: Size<'
     let application = view.application(job);
     let steps = application.steps[size.index].as_ref()?;
     let shape = ideal_shape(size.kind, size.gpus);
-    let mix = steps.at(&shape)?;
+    let curve = steps.at(&shape)?;
     // No first batch: every total is beyond it.
     let limits = Limits { first: 0.0, ..limits(application, steps, view.rules, Some(&shape)) };
     let cut = limits.fixed(f64::from(job.submission.batch), size.gpus);
-    let seconds = mix.at(f64::from(cut.local)).with_accumulation(cut.accumulation);
+    let seconds = curve.at(f64::from(cut.local)).with_accumulation(cut.accumulation);
     Some(1.0 / seconds / slowdown(application, view.rules))
 }
 
@@ -132,10 +132,10 @@ fn rigid_step(view: &View<'_>, job: &Job, index: usize) -> Option<RigidStep> {
     }
     let steps = application.steps[index].as_ref()?;
     let shape = ideal_shape(kind, gpus);
-    let mix = steps.at(&shape)?;
+    let curve = steps.at(&shape)?;
     let limits = limits(application, steps, view.rules, Some(&shape));
     let cut = limits.fixed(f64::from(job.submission.batch), gpus);
-    let seconds = mix.at(f64::from(cut.local)).with_accumulation(cut.accumulation);
+    let seconds = curve.at(f64::from(cut.local)).with_accumulation(cut.accumulation);
     Some(RigidStep { seconds, total: cut.total(gpus), first: limits.first })
 }
 
