@@ -18,8 +18,8 @@ mod timed;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use plimsoll_simulator::policy::by_name;
-use plimsoll_simulator::{Figures, Knowledge, SimulationError, finish_time_fairness, simulate};
+use plimsoll_simulator::policy::{by_name, dollars};
+use plimsoll_simulator::{Figures, Knowledge, SimulationError, energy_kwh, finish_time_fairness, simulate};
 
 use sets::Set;
 use timed::Timed;
@@ -29,6 +29,8 @@ struct Run {
     figures: Figures,
     worst_rho: f64,
     unfair: f64,
+    kwh: f64,
+    dollars: f64,
     milliseconds: [f64; 2],
 }
 
@@ -119,6 +121,8 @@ fn run(
         figures: outcome.figures(),
         worst_rho: rho.iter().copied().fold(0.0, f64::max),
         unfair: rho.iter().filter(|rho| **rho > 1.0).count() as f64 / rho.len().max(1) as f64,
+        kwh: energy_kwh(&outcome, &set.cluster),
+        dollars: dollars(&outcome, &set.cluster),
         milliseconds: timed.mean_and_p95(),
     })
 }
