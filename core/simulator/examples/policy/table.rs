@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use crate::Run;
 
-/// One line a policy; ratios are to the first row, trace by trace.
-pub(crate) fn text(rows: &[(String, Vec<Option<Run>>)]) -> String {
+/// One line a policy, over the first `traces` traces; ratios are to the first row, trace by trace.
+pub(crate) fn text(rows: &[(String, Vec<Option<Run>>)], traces: usize) -> String {
     let mut text = format!(
         "{:<22} {:>6} {:>6} {:>11} {:>13} {:>13} {:>8} {:>13} {:>9} {:>9} {:>11} {:>11} {:>11} {:>11}\n",
         "policy",
@@ -26,7 +26,7 @@ pub(crate) fn text(rows: &[(String, Vec<Option<Run>>)]) -> String {
     let Some((_, first)) = rows.first() else { return text };
     for (name, runs) in rows {
         let pairs: Vec<(&Run, &Run)> =
-            runs.iter().zip(first).filter_map(|pair| Some((pair.0.as_ref()?, pair.1.as_ref()?))).collect();
+            runs.iter().zip(first).take(traces).filter_map(|pair| Some((pair.0.as_ref()?, pair.1.as_ref()?))).collect();
         if pairs.is_empty() {
             continue;
         }
