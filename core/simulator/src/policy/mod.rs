@@ -17,7 +17,7 @@ use crate::rules::Rules;
 pub use gavel::Gavel;
 pub use named::{NAMES, by_name};
 pub use optimus::Optimus;
-pub use plimsoll::{Information, Plimsoll};
+pub use plimsoll::{Information, Plimsoll, dollars};
 pub use pollux::Pollux;
 pub use rigid::{Order, Rigid};
 pub use sia::Sia;
