@@ -15,6 +15,7 @@ mod bound;
 mod golden;
 #[path = "../../tests/oracle/mod.rs"]
 mod oracle;
+mod packing;
 mod sets;
 mod table;
 mod timed;
@@ -48,7 +49,7 @@ fn main() -> ExitCode {
             "--only" => only = arguments.next(),
             other => {
                 eprintln!(
-                    "error: `{other}` is unknown: give --traces DIR to add the traces of a folder, --only SET for one set, golden or bound"
+                    "error: `{other}` is unknown: give --traces DIR to add the traces of a folder, --only SET for one set, golden, bound or packing"
                 );
                 return ExitCode::from(2);
             }
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
     let printed = match only.as_deref() {
         Some("golden") => Some(golden::print(&sets, traces.as_deref())),
         Some("bound") => Some(bound::print(&sets)),
+        Some("packing") => Some(packing::print(&sets)),
         _ => None,
     };
     if let Some(printed) = printed {

@@ -2,10 +2,10 @@
 
 use plimsoll_scheduling::elastic::Objective;
 
-use super::{Gavel, Information, Optimus, Order, Plimsoll, Policy, Pollux, Rigid, Sia, Tiresias};
+use super::{Gavel, GavelPacked, Information, Lucid, Optimus, Order, Plimsoll, Policy, Pollux, Rigid, Sia, Tiresias};
 
 /// Names of all policies.
-pub const NAMES: [&str; 19] = [
+pub const NAMES: [&str; 21] = [
     "plimsoll-a",
     "plimsoll-b",
     "plimsoll-c",
@@ -18,9 +18,11 @@ pub const NAMES: [&str; 19] = [
     "sia-sticky",
     "pollux",
     "gavel",
+    "gavel-packed",
     "tiresias",
     "optimus",
     "srtf",
+    "lucid",
     "shortest-first",
     "quota",
     "easy",
@@ -44,9 +46,11 @@ pub fn by_name(name: &str, error: f64, seed: u64) -> Option<Box<dyn Policy>> {
         "sia-uncapped" => Box::new(Sia::without_batch_cap()),
         "pollux" => Box::new(Pollux::new(seed)),
         "gavel" => Box::new(Gavel::default()),
+        "gavel-packed" => Box::new(GavelPacked::default()),
         "tiresias" => Box::new(Tiresias::default()),
         "optimus" => Box::new(Optimus),
         "srtf" => Box::new(Rigid::new(Order::Srtf)),
+        "lucid" => Box::new(Lucid),
         "shortest-first" => Box::new(Rigid::new(Order::ShortestFirst)),
         "quota" => Box::new(Rigid::new(Order::Quota)),
         "easy" => Box::new(Rigid::new(Order::Easy)),
