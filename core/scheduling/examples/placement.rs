@@ -123,7 +123,7 @@ fn job(index: usize, (pods, gpus_per_pod): (u32, u32)) -> Job {
             shape,
         }
     };
-    let preferred = (index % 2 == 0).then(|| RACK.to_owned());
+    let preferred = index.is_multiple_of(2).then(|| RACK.to_owned());
     let cpus = [4, 8, 12, 16][index % 4];
     Job {
         key: JobKey { namespace: "ns".into(), name: name(index) },
