@@ -304,8 +304,7 @@ impl<'a> Round<'_, '_, 'a> {
 
 /// What a victim is told.
 fn action<'a>(cluster: &Cluster<'a>, taken: &Taken<'_, 'a>, gainer: &Job) -> Action {
-    let victim = taken.victim;
-    let message = words::given_up(victim, &taken.keeps, gainer);
+    let message = words::given_up(taken, gainer);
     match &taken.keeps {
         Keeps::Less { candidate, nodes } => Action::Move {
             candidate: (*candidate).clone(),

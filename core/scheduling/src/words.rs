@@ -5,7 +5,7 @@ use std::fmt::Write;
 use plimsoll_menu::Shape;
 
 use crate::namespace_quota::Line;
-use crate::preempt::{Keeps, Victim};
+use crate::preempt::{Keeps, Taken};
 use crate::{Budget, BudgetUnit, Job, Queue, Reason, WaitNumbers};
 
 /// A number of things: `1 node`, `2 nodes`.
@@ -155,7 +155,8 @@ pub(crate) fn budget(queue: &Queue, budget: &Budget) -> String {
 }
 
 /// Why a running job gives devices back. The other job is named to who may know it.
-pub(crate) fn given_up(victim: &Victim<'_>, keeps: &Keeps<'_>, gainer: &Job) -> String {
+pub(crate) fn given_up(taken: &Taken<'_, '_>, gainer: &Job) -> String {
+    let Taken { victim, keeps, entitled } = taken;
     let (job, held) = (victim.job, victim.held);
     let known = gainer.key.namespace == job.key.namespace;
     let other = if known { gainer.key.name.as_str() } else { "a job of another namespace" };
@@ -167,7 +168,7 @@ pub(crate) fn given_up(victim: &Victim<'_>, keeps: &Keeps<'_>, gainer: &Job) -> 
         }
         Keeps::All | Keeps::Nothing => format!("gives {} back", count(held.shape.gpus(), &format!("{class} GPU"))),
     };
-    let why = if victim.keeps_its_aim(keeps) {
+    let why = if !entitled {
         format!("sized together with all other jobs it is to have no more, and {other} waits for the rest")
     } else if job.queue == gainer.queue {
         format!("{other} has priority {} in queue {}, this job {}", gainer.priority, gainer.queue, job.priority)

@@ -11,6 +11,7 @@
 
 mod batch;
 mod beliefs;
+mod bound;
 pub mod builtin;
 mod cache;
 mod cluster;
@@ -33,6 +34,7 @@ pub mod workload;
 mod world;
 
 pub use batch::{Cut, Limits};
+pub use bound::{Bound, average_completion_bound};
 pub use cluster::{Allocation, Cluster, ClusterError, Kind};
 pub use energy::energy_kwh;
 pub use engine::{SimulationError, simulate};

@@ -45,6 +45,16 @@ pub enum ReadError {
         /// What is wrong with it.
         error: String,
     },
+    /// A job of the list is not of the form.
+    #[error("failed to read {what}, job {job}: {error}")]
+    Job {
+        /// What was read.
+        what: String,
+        /// The job.
+        job: String,
+        /// What is wrong with it.
+        error: String,
+    },
     /// Nothing is known of an application that a workload names.
     #[error("failed to read {what}: nothing is known of application `{application}` on `{kind}`; add its profile")]
     Unprofiled {

@@ -24,7 +24,8 @@ fn budget_is_used_up(world: &World<'_>, queue: usize) -> bool {
     budgets.any(|budget| budget.used >= budget.limit && budget.period_ends > world.now)
 }
 
-/// Candidates that can run some day, and are worth taking now; the most preferred first.
+/// Candidates that can run some day, and are worth taking now; the one that the job should run as comes first, then the most
+/// preferred.
 pub(super) fn takeable<'a>(world: &World<'a>, job: &'a Job) -> Vec<&'a Candidate> {
     if !admitted(world, job) {
         return Vec::new();

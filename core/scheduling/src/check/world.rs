@@ -11,7 +11,7 @@ use super::namespace_quota::{Limit, counts};
 use super::order::positions;
 use super::queues::Queues;
 use crate::{
-    Action, Job, JobKey, NamespaceQuota, Node, Plan, PodNeeds, Queue, Resources, Sizes, Snapshot, Standing, TopologyAsk,
+    Action, Job, JobKey, NamespaceQuota, Node, Plan, PodNeeds, Queue, Resources, Snapshot, Standing, TopologyAsk,
 };
 
 /// Devices, CPU, memory, ephemeral storage, pods.
@@ -66,7 +66,6 @@ pub(super) struct World<'a> {
     pub(super) gainers: BTreeSet<&'a JobKey>,
     /// How many nodes could hold a pod if they were empty, by kind, class, devices and whether it is the only one; found out once.
     pub(super) could_hold: RefCell<BTreeMap<(usize, ClassName, u32, bool), u32>>,
-    sizes: Option<&'a Sizes>,
 }
 
 impl<'a> World<'a> {
@@ -105,7 +104,6 @@ impl<'a> World<'a> {
             actions,
             turns,
             kinds,
-            sizes: plan.sizes.as_ref(),
         }
     }
 
@@ -132,7 +130,7 @@ impl<'a> World<'a> {
 
     /// The candidate of the size that the plan says a job should have.
     pub(super) fn aim(&self, job: &'a Job) -> Option<&'a Candidate> {
-        let shape = self.sizes?.jobs.get(&job.key)?.shape.as_ref()?;
+        let shape = self.plan.sizes.as_ref()?.jobs.get(&job.key)?.shape.as_ref()?;
         let mut best: Option<&Candidate> = None;
         for candidate in job.menu.candidates.iter().filter(|candidate| candidate.shape == *shape) {
             let better = best.is_none_or(|best| {

@@ -80,9 +80,12 @@ impl<'c, 'a> Terms<'c, 'a> {
                     last.is_some_and(|gpus| *gpus >= shape.gpus_per_pod)
                 })
         };
-        // Nobody is given devices that it would leave idle, unless it cannot do otherwise.
+        // Nobody is given devices that it would leave idle, unless it cannot do otherwise or holds them already.
         let in_band = job.menu.candidates.iter().any(|candidate| candidate.in_band && fits(&candidate));
-        let usable = job.menu.candidates.iter().filter(|candidate| (candidate.in_band || !in_band) && fits(candidate));
+        let usable = job.menu.candidates.iter().filter(|candidate| {
+            let is_held = held.is_some_and(|held| candidate.shape == held.shape);
+            (candidate.in_band || !in_band || is_held) && fits(candidate)
+        });
         let mut best: BTreeMap<(usize, u32), &'a Candidate> = BTreeMap::new();
         for candidate in usable {
             let Some(class) = self.class(&candidate.shape.class) else { continue };
