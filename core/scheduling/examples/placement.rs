@@ -87,9 +87,15 @@ fn empty() -> Snapshot {
         link_domain: None,
     };
     Snapshot {
-        classes: [Class { name: ClassName::new("h100"), resource: "nvidia.com/gpu".into(), line: LoadLine::DEFAULT }]
-            .into_iter()
-            .collect(),
+        classes: [Class {
+            name: ClassName::new("h100"),
+            resource: "nvidia.com/gpu".into(),
+            line: LoadLine::DEFAULT,
+            price_per_hour: None,
+            watts: None,
+        }]
+        .into_iter()
+        .collect(),
         nodes: (0..NODES).map(node).collect(),
         queues: [Queue::unlimited("q")].into_iter().collect(),
         topology: vec![BLOCK.to_owned(), RACK.to_owned()],

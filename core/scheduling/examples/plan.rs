@@ -17,6 +17,8 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use nix::sys::time::TimeValLike as _;
+use nix::time::{ClockId, clock_gettime};
 use plimsoll_scheduling::check::check;
 use plimsoll_scheduling::{Event, Reason, Snapshot, plan};
 
@@ -55,7 +57,7 @@ fn live(size: &Size) {
     let mut took: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     let mut gaps = Vec::new();
     let mut reasons: BTreeMap<String, u32> = BTreeMap::new();
-    let mut unlawful = 0;
+    let mut unlawful = 0_u32;
     for round in 0..size.rounds + WARM {
         let now = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(1_000_000 + 60 * i64::from(round));
         for event in world.live(now) {
@@ -66,7 +68,10 @@ fn live(size: &Size) {
         }
         let (planned, ms) = timed(|| plan(&world.snapshot, now));
         let (violations, checked) = timed(|| check(&world.snapshot, &planned, now));
-        unlawful += usize::from(!violations.is_empty());
+        if let Some(first) = violations.first() {
+            unlawful += 1;
+            println!("  round {round}: {first}");
+        }
         if round < WARM {
             world.carry_out(planned, now);
             continue;
@@ -134,9 +139,9 @@ fn timed<T>(what: impl FnOnce() -> T) -> (T, f64) {
 }
 
 /// Nanoseconds that this thread has been on a CPU.
-fn cpu_nanoseconds() -> u64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux says how long a thread ran");
-    text.split_whitespace().next().and_then(|first| first.parse().ok()).expect("a number of nanoseconds")
+fn cpu_nanoseconds() -> i64 {
+    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("Linux says how long a thread ran");
+    time.num_nanoseconds()
 }
 
 /// The most memory that was resident.

@@ -28,7 +28,14 @@ impl World {
         snapshot.topology = vec!["topology.kubernetes.io/zone".into(), "rack".into()];
         for (name, _) in CLASSES {
             let line = LoadLine::DEFAULT;
-            snapshot.classes.put(Class { name: ClassName::new(name), resource: "nvidia.com/gpu".into(), line });
+            let class = Class {
+                name: ClassName::new(name),
+                resource: "nvidia.com/gpu".into(),
+                line,
+                price_per_hour: None,
+                watts: None,
+            };
+            snapshot.classes.put(class);
         }
         for index in 0..nodes {
             snapshot.nodes.put(node(index));

@@ -1,10 +1,13 @@
 //! What a cluster is run for, as the weights of jobs and the charges of GPUs that an allocation takes.
 
+use serde::{Deserialize, Serialize};
+
 /// What the allocation is to make the most of. Weights go into [`Job::weight`](super::Job::weight), charges into
 /// [`allocate_charged`](super::allocate_charged).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Objective {
     /// Average completion time, by the jobs' own weights.
+    #[default]
     Goodput,
     /// The worst finish-time fairness: whoever is furthest behind an equal share counts more.
     Fairness,
@@ -47,7 +50,7 @@ pub struct Toll {
 }
 
 /// What an hour of the completion time of a job of weight 1 is worth. Above 0.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobHour {
     /// In the currency of [`Toll::money_per_hour`].
     pub money: f64,
