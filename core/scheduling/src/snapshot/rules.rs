@@ -6,6 +6,7 @@ use crate::elastic::{JobHour, Objective};
 
 /// Rules of the whole cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Rules {
     /// Limits on moving running jobs.
     pub moves: MoveRules,
