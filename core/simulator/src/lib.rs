@@ -28,6 +28,7 @@ pub mod policy;
 pub mod profile;
 mod random;
 mod rules;
+mod sharing;
 mod simplex;
 mod table;
 pub mod workload;
