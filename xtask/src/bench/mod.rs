@@ -1,6 +1,7 @@
 //! `cargo xtask bench`.
 
 mod latency;
+mod placement;
 mod policy;
 mod sizing;
 
@@ -25,6 +26,8 @@ enum What {
     Sizing(sizing::Args),
     /// Compare the planner with its peers' policies over traces
     Policy(policy::Args),
+    /// Fill a cluster with pods, and time placement
+    Placement(placement::Args),
 }
 
 impl Args {
@@ -32,6 +35,7 @@ impl Args {
         match self.what {
             None => latency::run(self.jobs, &self.name).await,
             Some(What::Sizing(args)) => args.run(),
+            Some(What::Placement(args)) => args.run(),
             Some(What::Policy(args)) => args.run(),
         }
     }
