@@ -60,6 +60,11 @@ impl Amounts {
             && fits(self.pods, room.pods)
     }
 
+    /// Devices, CPU in thousandths, and bytes of memory.
+    pub(crate) fn gpus_cpu_memory(self) -> (i64, i64, i64) {
+        (self.gpus, self.cpu_milli, self.memory_bytes)
+    }
+
     /// Both together.
     pub(crate) fn plus(self, other: Self) -> Self {
         self.zip(other, i64::saturating_add)

@@ -224,7 +224,7 @@ impl<'a> Backfill<'a> {
                 continue;
             }
             let now = std::mem::replace(&mut books.future.rooms, rooms);
-            let gang = Gang { pod, pods: shape.pods, usable, holds: &Default::default() };
+            let gang = Gang { pod, pods: shape.pods, near: &job.topology, usable, holds: &Default::default() };
             let nodes = gang.place(cluster, books, When::Later);
             rooms = std::mem::replace(&mut books.future.rooms, now);
             let Some(nodes) = nodes else {

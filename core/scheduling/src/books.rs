@@ -8,6 +8,7 @@ use plimsoll_menu::{ClassName, Shape};
 use crate::amounts::Amounts;
 use crate::cluster::Cluster;
 use crate::namespace_quota::{Charges, charges};
+use crate::placement::Rooms;
 use crate::quota::{Tree, Usage};
 use crate::{Job, JobKey, Queue, Standing};
 
@@ -66,7 +67,7 @@ impl<'a> Footprint<'a> {
 #[derive(Clone)]
 pub(crate) struct Ledger<'a> {
     /// What is left on each node.
-    pub(crate) rooms: Vec<Amounts>,
+    pub(crate) rooms: Rooms,
     /// The queues, and the devices that they hold.
     pub(crate) tree: Arc<Tree<'a>>,
     pub(crate) usage: Usage,
@@ -76,9 +77,8 @@ pub(crate) struct Ledger<'a> {
 
 impl<'a> Ledger<'a> {
     fn empty(cluster: &Cluster<'a>) -> Self {
-        let room = |node| Amounts::offered(node).minus(Amounts::held_by_others(node));
         Self {
-            rooms: cluster.nodes.iter().map(|node| room(node)).collect(),
+            rooms: Rooms::new(cluster),
             tree: Arc::clone(&cluster.tree),
             usage: cluster.tree.nothing_held(),
             left: cluster.quotas.rooms(),
@@ -163,6 +163,7 @@ impl<'a> Ledger<'a> {
 ///
 /// What starts is charged to both. What is kept for a job that waits is charged to the future alone: a later job must fit
 /// both, so it may use what the earlier one cannot use now or then, but not what its wait would end with.
+#[derive(Clone)]
 pub(crate) struct Books<'a> {
     pub(crate) now: Ledger<'a>,
     pub(crate) future: Ledger<'a>,
@@ -170,7 +171,7 @@ pub(crate) struct Books<'a> {
 }
 
 /// Devices of a class that will be given back.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Coming<'a> {
     gpus: i64,
     from: BTreeSet<&'a JobKey>,

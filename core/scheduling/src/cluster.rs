@@ -10,6 +10,7 @@ use plimsoll_menu::{Candidate, ClassName, Shape};
 use crate::admits::admits;
 use crate::amounts::Amounts;
 use crate::namespace_quota::NamespaceQuotas;
+use crate::placement::{Targets, Topology, admits_devices};
 use crate::quota::Tree;
 use crate::{Class, Job, JobKey, Node, Queue, Sizes, Snapshot};
 
@@ -23,6 +24,10 @@ pub(crate) struct Cluster<'a> {
     pub(crate) quotas: NamespaceQuotas<'a>,
     /// Queues.
     pub(crate) tree: Arc<Tree<'a>>,
+    /// Where nodes stand.
+    pub(crate) topology: Topology<'a>,
+    /// What is expected on nodes of each class.
+    pub(crate) targets: Targets<'a>,
     classes: BTreeMap<&'a ClassName, &'a Class>,
     by_name: BTreeMap<&'a str, usize>,
     by_class: BTreeMap<&'a ClassName, Vec<usize>>,
@@ -31,7 +36,7 @@ pub(crate) struct Cluster<'a> {
 
 impl<'a> Cluster<'a> {
     pub(crate) fn new(snapshot: &'a Snapshot) -> Self {
-        let Snapshot { version: _, classes, nodes, topology: _, queues, namespace_quotas, jobs, rules: _, sizes: _ } =
+        let Snapshot { version: _, classes, nodes, topology, queues, namespace_quotas, jobs, rules: _, sizes: _ } =
             snapshot;
         let nodes: Vec<&Node> = nodes.iter().map(Arc::as_ref).collect();
         let mut jobs: Vec<&Job> = jobs.iter().map(Arc::as_ref).collect();
@@ -45,6 +50,8 @@ impl<'a> Cluster<'a> {
             quotas: NamespaceQuotas::new(namespace_quotas),
             tree: Arc::new(Tree::new(queues.iter().map(Arc::as_ref), by_class.keys().copied())),
             classes: classes.iter().map(|class| (&class.name, &**class)).collect(),
+            topology: Topology::new(topology, &nodes),
+            targets: Targets::new(&nodes, &jobs),
             aims: BTreeMap::new(),
             by_class,
             nodes,
@@ -114,7 +121,7 @@ pub(crate) struct Usable<'c, 'a> {
     cluster: &'c Cluster<'a>,
     job: &'a Job,
     by_class: BTreeMap<&'a ClassName, Vec<usize>>,
-    could_hold: BTreeMap<(&'a ClassName, u32), u32>,
+    could_hold: BTreeMap<(&'a ClassName, u32, bool), u32>,
 }
 
 impl<'c, 'a> Usable<'c, 'a> {
@@ -131,17 +138,21 @@ impl<'c, 'a> Usable<'c, 'a> {
         })
     }
 
-    /// How many nodes could hold a pod of this shape if nobody else were there, closed nodes too: they may open again.
+    /// How many nodes could hold a pod of this shape if nobody else were there, closed nodes too: they may open again. Those of the
+    /// domain with the most of them, where the job requires one.
     pub(crate) fn that_could_hold(&mut self, shape: &'a Shape) -> u32 {
-        let key = (&shape.class, shape.gpus_per_pod);
+        let key = (&shape.class, shape.gpus_per_pod, shape.pods > 1);
         if let Some(&count) = self.could_hold.get(&key) {
             return count;
         }
         let pod = Amounts::of_pod(&self.job.needs, shape.gpus_per_pod);
-        let cluster = self.cluster;
+        let (cluster, near) = (self.cluster, &self.job.topology);
         let usable = self.of_class(&shape.class);
-        let count = usable.iter().filter(|&&index| pod.fits_in(&Amounts::offered(cluster.nodes[index]))).count();
-        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let could = |index: &usize| {
+            let node = cluster.nodes[*index];
+            pod.fits_in(&Amounts::offered(node)) && admits_devices(node, shape.pods, shape.gpus_per_pod)
+        };
+        let count = cluster.topology.most_together(near, usable.iter().copied().filter(could));
         self.could_hold.insert(key, count);
         count
     }

@@ -48,7 +48,7 @@ struct Facts<'f, 'c, 'a> {
     books: &'f Books<'a>,
     kinds: &'f mut Kinds<'c, 'a>,
     /// Nodes that fit, by kind, class and devices in a pod.
-    fitting: BTreeMap<(Kind, &'a ClassName, u32), u32>,
+    fitting: BTreeMap<(Kind, &'a ClassName, u32, bool), (u32, u32)>,
     /// Whether a gang finds nodes.
     gangs: BTreeMap<(Kind, &'a ClassName, u32, u32), bool>,
     classes: BTreeMap<&'a ClassName, OfClass<'a>>,
@@ -98,6 +98,8 @@ impl<'a> Facts<'_, '_, 'a> {
                     Reason::WaitingForPreemption
                 } else if !now.quota_allows(queue, &shape.class, shape.gpus()) {
                     Reason::WaitingForQuota
+                } else if fits && numbers.nodes_together.is_some_and(|together| together < shape.pods) {
+                    Reason::WaitingForTopology
                 } else if !fits && numbers.free_gpus >= shape.gpus() {
                     Reason::WaitingForNodes
                 } else {
@@ -115,7 +117,7 @@ impl<'a> Facts<'_, '_, 'a> {
     /// The numbers behind a wait for a candidate.
     fn numbers(&mut self, waiter: &Waiter<'a>, candidate: &'a Candidate, place: WaitNumbers) -> WaitNumbers {
         let (job, shape) = (waiter.job, &candidate.shape);
-        let nodes_that_fit = self.nodes_that_fit(waiter.kind, job, shape);
+        let (nodes_that_fit, together) = self.nodes_that_fit(waiter.kind, job, shape);
         let (cluster, books) = (self.cluster, self.books);
         let of_class = self.of_class(&shape.class);
         WaitNumbers {
@@ -124,6 +126,7 @@ impl<'a> Facts<'_, '_, 'a> {
             needs_pods: shape.pods,
             gpus_per_pod: shape.gpus_per_pod,
             nodes_that_fit,
+            nodes_together: job.topology.required.as_ref().map(|_| together),
             free_gpus: of_class.free,
             cluster_gpus: of_class.gpus,
             queue_limit: cluster.queue(&job.queue).and_then(|queue| cluster.most(queue, &shape.class)),
@@ -134,13 +137,16 @@ impl<'a> Facts<'_, '_, 'a> {
         }
     }
 
-    fn nodes_that_fit(&mut self, kind: Kind, job: &Job, shape: &'a Shape) -> u32 {
+    /// Nodes that could take a pod now, and the most of them in one domain of the level that the job requires.
+    fn nodes_that_fit(&mut self, kind: Kind, job: &Job, shape: &'a Shape) -> (u32, u32) {
         let Self { cluster, books, kinds, fitting, .. } = self;
-        *fitting.entry((kind, &shape.class, shape.gpus_per_pod)).or_insert_with(|| {
+        *fitting.entry((kind, &shape.class, shape.gpus_per_pod, shape.pods > 1)).or_insert_with(|| {
             let pod = Amounts::of_pod(&job.needs, shape.gpus_per_pod);
             let usable = kinds.usable(kind).of_class(&shape.class);
-            let gang = Gang { pod, pods: shape.pods, usable, holds: &Default::default() };
-            u32::try_from(gang.nodes_that_fit(cluster, books, When::Now).len()).unwrap_or(u32::MAX)
+            let gang = Gang { pod, pods: shape.pods, near: &job.topology, usable, holds: &Default::default() };
+            let nodes = gang.nodes_that_fit(cluster, books, When::Now);
+            let all = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
+            (all, cluster.topology.most_together(&job.topology, nodes.into_iter()))
         })
     }
 
@@ -157,7 +163,7 @@ impl<'a> Facts<'_, '_, 'a> {
                 && *gangs.entry((kind, &shape.class, shape.gpus_per_pod, shape.pods)).or_insert_with(|| {
                     let pod = Amounts::of_pod(&job.needs, shape.gpus_per_pod);
                     let usable = kinds.usable(kind).of_class(&shape.class);
-                    let gang = Gang { pod, pods: shape.pods, usable, holds: &Default::default() };
+                    let gang = Gang { pod, pods: shape.pods, near: &job.topology, usable, holds: &Default::default() };
                     gang.place(cluster, books, When::Now).is_some()
                 })
                 && books.now.too_little(&charges(cluster, job, shape)).is_none()
@@ -207,6 +213,7 @@ impl<'a> Facts<'_, '_, 'a> {
             closed_because: of_class.closed_because,
             kept_for,
             taken_back,
+            near: job.topology.required.as_deref(),
         }
     }
 }

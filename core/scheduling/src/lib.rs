@@ -39,13 +39,15 @@ mod waiter;
 mod words;
 
 pub use cycle::plan;
+pub use elastic::{JobHour, Objective};
 pub use namespace_quota::over_counted;
+pub use placement::consolidate::{Consolidation, Relocation, consolidate};
+pub use placement::fragmentation;
 pub use plan::{Action, Cause, Decision, Plan, Reservation, StartEstimate, WaitNumbers};
 pub use quota::{QueueFault, queue_faults};
 pub use reason::Reason;
 pub use snapshot::{
     Allocation, Budget, BudgetUnit, Class, Counted, Elasticity, Event, Job, JobKey, Keyed, Mode, MoveRules,
-    NamespaceQuota, Node, NodeExpression, Objective, PodNeeds, Preemption, Queue, QuotaLimit, Reclaims, Resources,
-    Rules, Share, Size, Sizes, Snapshot, Standing, Table, Taint, Takes, Target, Toleration, TopologyAsk, Version,
-    Worth,
+    NamespaceQuota, Node, NodeExpression, PodNeeds, Preemption, Queue, QuotaLimit, Reclaims, Resources, Rules, Share,
+    Size, Sizes, Snapshot, Standing, Table, Taint, Takes, Target, Toleration, TopologyAsk, Version, Worth,
 };

@@ -149,5 +149,5 @@ fn room<'a>(
     }
     let pod = Amounts::of_pod(&job.needs, shape.gpus_per_pod);
     let usable = usable.of_class(&shape.class);
-    Gang { pod, pods: shape.pods, usable, holds }.place(cluster, books, when)
+    Gang { pod, pods: shape.pods, near: &job.topology, usable, holds }.place(cluster, books, when)
 }

@@ -113,7 +113,15 @@ fn never<'a>(
     if nodes < shape.pods {
         let all = count(cluster.gpus_of_class(class), &format!("{class} GPU"));
         let needs = words::gang(shape, "");
-        let message = format!("needs {needs}; its pods may use {nodes} such nodes in a cluster of {all}");
+        let message = match &job.topology.required {
+            Some(key) if !cluster.topology.knows(key) => {
+                format!("needs {needs} in one {key}, which is no level of the cluster's topology; name one that is")
+            }
+            Some(key) => {
+                format!("needs {needs} in one {key}; its pods may use {nodes} such nodes in one, in a cluster of {all}")
+            }
+            None => format!("needs {needs}; its pods may use {nodes} such nodes in a cluster of {all}"),
+        };
         return Some((Reason::ExceedsCluster, message));
     }
     // Nothing but an increase of the quota helps, and that is awaited as any other change of it.

@@ -120,6 +120,9 @@ pub struct WaitNumbers {
     pub gpus_per_pod: u32,
     /// Nodes that could take one of its pods now.
     pub nodes_that_fit: u32,
+    /// The most of those nodes that stand in one domain of the level that the job requires; `None` where it requires none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes_together: Option<u32>,
     /// Devices of the class free now, anywhere.
     pub free_gpus: u32,
     /// Devices of the class in all.

@@ -227,7 +227,8 @@ impl<'a> Round<'_, '_, 'a> {
         let pod = Amounts::of_pod(&turn.job.needs, shape.gpus_per_pod);
         let usable = kinds.usable(turn.kind).of_class(&shape.class);
         let place = |usable: &[usize]| {
-            Gang { pod, pods: shape.pods, usable, holds: &Default::default() }.place(cluster, books, when)
+            Gang { pod, pods: shape.pods, near: &turn.job.topology, usable, holds: &Default::default() }
+                .place(cluster, books, when)
         };
         let found = if by_kept { place(&backfill.open_to(usable, pod, seconds)) } else { place(usable) };
         if found.is_none() && (!by_kept || when == When::NowAndLater) {
@@ -259,7 +260,7 @@ impl<'a> Round<'_, '_, 'a> {
         let charges = charges(cluster, job, shape);
         let ask = Ask { job, candidate, place: turn.place, usable: &usable, charges: &charges };
         let taken = victims.search(cluster, books, &ask, (turn.kind, turn.starves), actions)?;
-        let gang = Gang { pod, pods: shape.pods, usable: &usable, holds: &Default::default() };
+        let gang = Gang { pod, pods: shape.pods, near: &job.topology, usable: &usable, holds: &Default::default() };
         let nodes = gang.place(cluster, books, When::Later)?;
         let mut gpus = 0;
         for taken in &taken {
@@ -304,8 +305,7 @@ impl<'a> Round<'_, '_, 'a> {
 
 /// What a victim is told.
 fn action<'a>(cluster: &Cluster<'a>, taken: &Taken<'_, 'a>, gainer: &Job) -> Action {
-    let victim = taken.victim;
-    let message = words::given_up(victim, &taken.keeps, gainer);
+    let message = words::given_up(taken, gainer);
     match &taken.keeps {
         Keeps::Less { candidate, nodes } => Action::Move {
             candidate: (*candidate).clone(),

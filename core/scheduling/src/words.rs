@@ -5,7 +5,7 @@ use std::fmt::Write;
 use plimsoll_menu::Shape;
 
 use crate::namespace_quota::Line;
-use crate::preempt::{Keeps, Victim};
+use crate::preempt::{Keeps, Taken};
 use crate::{Budget, BudgetUnit, Job, Queue, Reason, WaitNumbers};
 
 /// A number of things: `1 node`, `2 nodes`.
@@ -35,6 +35,8 @@ pub(crate) struct Aside<'a> {
     pub(crate) kept_for: Option<String>,
     /// Devices that others were told to give back for it.
     pub(crate) taken_back: u32,
+    /// The level of which its pods must be in one domain.
+    pub(crate) near: Option<&'a str>,
 }
 
 /// Why a job waits for quota, nodes or capacity.
@@ -52,11 +54,15 @@ pub(crate) fn waiting(
         let limit = numbers.queue_limit.map_or_else(|| "any number".into(), |limit| limit.to_string());
         add(&mut message, format_args!("; queue {queue} holds {} of {limit}", numbers.queue_held));
     } else {
+        if let Some((near, together)) = aside.near.zip(numbers.nodes_together) {
+            let nodes = count(together, "such node");
+            add(&mut message, format_args!(" in one {near}; {nodes} in the one with most"));
+        }
         let nodes = count(numbers.nodes_that_fit, "such node");
         let gpus = count(numbers.free_gpus, "GPU");
         add(&mut message, format_args!("; {nodes}, {gpus} free of {}", numbers.cluster_gpus));
     }
-    let Aside { otherwise_unfit, closed, closed_because, kept_for, taken_back } = aside;
+    let Aside { otherwise_unfit, closed, closed_because, kept_for, taken_back, near: _ } = aside;
     if *taken_back > 0 {
         let gpus = count(*taken_back, "GPU");
         add(&mut message, format_args!("; others were told to give back {gpus} for it"));
@@ -101,6 +107,12 @@ pub(crate) fn would_run(reason: Reason, shape: &Shape, queue: &str, numbers: &Wa
         Reason::WaitingForQuota => {
             format!("it runs once queue {queue} may take {}", count(shape.gpus(), &format!("more {class} GPU")))
         }
+        Reason::WaitingForTopology => {
+            let missing = shape.pods.saturating_sub(numbers.nodes_together.unwrap_or(numbers.nodes_that_fit));
+            let (nodes, verb) = (count(missing, "more node"), if missing == 1 { "has" } else { "have" });
+            let each = count(shape.gpus_per_pod, &format!("free {class} GPU"));
+            format!("it runs once {nodes} of one domain {verb} {each}")
+        }
         _ => {
             let missing = shape.pods.saturating_sub(numbers.nodes_that_fit);
             let each = count(shape.gpus_per_pod, &format!("free {class} GPU"));
@@ -143,7 +155,8 @@ pub(crate) fn budget(queue: &Queue, budget: &Budget) -> String {
 }
 
 /// Why a running job gives devices back. The other job is named to who may know it.
-pub(crate) fn given_up(victim: &Victim<'_>, keeps: &Keeps<'_>, gainer: &Job) -> String {
+pub(crate) fn given_up(taken: &Taken<'_, '_>, gainer: &Job) -> String {
+    let Taken { victim, keeps, entitled } = taken;
     let (job, held) = (victim.job, victim.held);
     let known = gainer.key.namespace == job.key.namespace;
     let other = if known { gainer.key.name.as_str() } else { "a job of another namespace" };
@@ -155,7 +168,7 @@ pub(crate) fn given_up(victim: &Victim<'_>, keeps: &Keeps<'_>, gainer: &Job) -> 
         }
         Keeps::All | Keeps::Nothing => format!("gives {} back", count(held.shape.gpus(), &format!("{class} GPU"))),
     };
-    let why = if victim.keeps_its_aim(keeps) {
+    let why = if !entitled {
         format!("sized together with all other jobs it is to have no more, and {other} waits for the rest")
     } else if job.queue == gainer.queue {
         format!("{other} has priority {} in queue {}, this job {}", gainer.priority, gainer.queue, job.priority)

@@ -36,6 +36,16 @@ pub enum SimulationError {
         /// GPUs there are.
         free: u32,
     },
+    /// A policy that resizes jobs met one of a fixed size.
+    #[error(
+        "failed to simulate under {policy}: {job} has a fixed size, and that policy resizes jobs; choose one that does not"
+    )]
+    Fixed {
+        /// The policy.
+        policy: String,
+        /// The job.
+        job: String,
+    },
     /// Jobs never end.
     #[error("failed to end under {policy}: {left} jobs still wait or run after {hours} hours, {first} among them")]
     Starved {
@@ -73,6 +83,9 @@ pub fn simulate(
             application: submission.application.clone(),
             kind: kind.to_owned(),
         };
+        if policy.elastic() && submission.steps.is_some() {
+            return Err(SimulationError::Fixed { policy: policy.name().to_owned(), job: submission.name.clone() });
+        }
         let application = catalogue.find(&submission.application).ok_or_else(|| unprofiled(""))?;
         let steps = &catalogue.applications()[application].steps;
         if steps.iter().all(Option::is_none) {
@@ -147,15 +160,10 @@ fn apply(job: &mut Job, planned: Option<Allocation>, now: f64, catalogue: &Catal
     job.reallocate(planned, paid, now, application, rules);
 }
 
-/// Whether two allocations are of one kind with the same GPUs on as many nodes.
+/// Whether two allocations are of one kind with the same GPUs on each node, in the order of the ring (rule 10).
 pub(crate) fn same_shape(one: Option<&Allocation>, other: Option<&Allocation>) -> bool {
     let (Some(one), Some(other)) = (one, other) else { return false };
-    let sorted = |allocation: &Allocation| {
-        let mut shape = allocation.shape();
-        shape.sort_unstable();
-        shape
-    };
-    one.kind == other.kind && sorted(one) == sorted(other)
+    one.kind == other.kind && one.shape() == other.shape()
 }
 
 /// Whether every node gives what it has.

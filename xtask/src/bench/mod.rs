@@ -2,6 +2,7 @@
 
 mod latency;
 mod policy;
+mod queues;
 mod sizing;
 
 /// Measure how long it takes from applying a job that fits until all its pods are bound; or, with `sizing`, how well sizing
@@ -25,6 +26,8 @@ enum What {
     Sizing(sizing::Args),
     /// Compare the planner with its peers' policies over traces
     Policy(policy::Args),
+    /// Play Kueue's published scenarios through the planner
+    Queues(queues::Args),
 }
 
 impl Args {
@@ -33,6 +36,7 @@ impl Args {
             None => latency::run(self.jobs, &self.name).await,
             Some(What::Sizing(args)) => args.run(),
             Some(What::Policy(args)) => args.run(),
+            Some(What::Queues(args)) => args.run(),
         }
     }
 }

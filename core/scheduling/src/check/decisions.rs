@@ -8,6 +8,7 @@ use plimsoll_menu::Candidate;
 use super::Violation;
 use super::fits::objection;
 use super::moves::Wants;
+use super::near::together;
 use super::world::World;
 use crate::{Action, Allocation, Cause, Elasticity, Job, JobKey, Mode, Plan, Reason, Snapshot, Standing};
 
@@ -86,11 +87,18 @@ pub(super) fn gang_is_whole(world: &World<'_>, job: &Job, action: &Action) -> Ve
     if distinct.len() != nodes.len() || nodes.len() != pods as usize {
         violations.push(Violation::GangTorn { job: job.key.clone(), pods, nodes: distinct.len() });
     }
+    let known = distinct.iter().filter_map(|name| world.nodes.get(name.as_str()).copied());
+    if let Some(level) = &job.topology.required
+        && (together(world.snapshot, job, known) as usize) < distinct.len()
+    {
+        violations.push(Violation::Apart { job: job.key.clone(), level: level.clone() });
+    }
     for name in distinct {
         let why = match world.nodes.get(name.as_str()) {
             None => Some("it does not exist"),
             Some(node) if !node.open => Some("it is closed"),
             Some(node) if node.class != candidate.shape.class => Some("it has another class"),
+            Some(node) if node.partitioned && candidate.shape.gpus() > 1 => Some("its devices are slices, used alone"),
             Some(node) => objection(job, node),
         };
         if let Some(why) = why {

@@ -7,6 +7,7 @@ mod decisions;
 mod fits;
 mod moves;
 mod namespace_quota;
+mod near;
 mod order;
 mod preemption;
 mod queues;
@@ -63,6 +64,14 @@ pub enum Violation {
         pods: u32,
         /// Distinct nodes.
         nodes: usize,
+    },
+    /// A gang in more than one domain of the level that it requires.
+    #[error("{job} must be in one {level}, and is not")]
+    Apart {
+        /// Which job.
+        job: JobKey,
+        /// The label key of the level.
+        level: String,
     },
     /// A node that the job's pods may not use.
     #[error("{job} may not use node {node}: {why}")]

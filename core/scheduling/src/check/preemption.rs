@@ -113,6 +113,9 @@ fn complaints(world: &World<'_>, victim: &Victim<'_>) -> impl Iterator<Item = &'
 
 /// Whether a victim must give way to a gainer: see `docs/queues.md`.
 fn must_give<'a>(world: &World<'a>, victim: &Victim<'a>, gainer: &'a Job, reservation: &'a Reservation) -> bool {
+    if keeps_its_aim(world, victim, gainer, reservation) {
+        return true;
+    }
     let queues = &world.queues;
     let (Some(own), Some(other)) = (queues.number(&gainer.queue), queues.number(&victim.job.queue)) else {
         return false;
@@ -157,6 +160,16 @@ fn must_give<'a>(world: &World<'a>, victim: &Victim<'a>, gainer: &'a Job, reserv
         }
     }
     queues.borrowed(&queues.held(&totals), own_side, class) <= 0
+}
+
+/// Whether a victim gives only what it holds above the size that it should have, to one that gets no more than its own.
+fn keeps_its_aim<'a>(world: &World<'a>, victim: &Victim<'a>, gainer: &'a Job, reservation: &Reservation) -> bool {
+    let aim_gpus = |job: &'a Job| world.aim(job).map(|aim| i128::from(aim.shape.gpus()));
+    let keeps = i128::from(victim.held.shape.gpus()) - victim.gives;
+    keeps > 0
+        && aim_gpus(victim.job).is_some_and(|aim| keeps >= aim)
+        && aim_gpus(gainer).is_some_and(|aim| i128::from(reservation.shape.gpus()) <= aim)
+        && reservation.shape.class == victim.held.shape.class
 }
 
 /// No subtree is taken more than it borrows, but for the last victim.

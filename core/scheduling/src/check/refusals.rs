@@ -24,7 +24,8 @@ fn budget_is_used_up(world: &World<'_>, queue: usize) -> bool {
     budgets.any(|budget| budget.used >= budget.limit && budget.period_ends > world.now)
 }
 
-/// Candidates that can run some day, and are worth taking now; the most preferred first.
+/// Candidates that can run some day, and are worth taking now; the one that the job should run as comes first, then the most
+/// preferred.
 pub(super) fn takeable<'a>(world: &World<'a>, job: &'a Job) -> Vec<&'a Candidate> {
     if !admitted(world, job) {
         return Vec::new();
@@ -57,7 +58,7 @@ pub(super) struct State<'w, 'a> {
     pub(super) held: Held<'a>,
     /// Nodes that fitted when they were last counted, by kind, class and devices in a pod. While a state only grows, no more
     /// can fit later.
-    at_most: BTreeMap<(usize, &'a ClassName, u32), u32>,
+    at_most: BTreeMap<(usize, &'a ClassName, u32, bool), (u32, u32)>,
 }
 
 impl<'w, 'a> State<'w, 'a> {
@@ -80,18 +81,18 @@ impl<'w, 'a> State<'w, 'a> {
         let shape = &candidate.shape;
         self.queue_allows(job, shape)
             && allows(self.world, &self.totals, job, shape)
-            && self.nodes_that_fit(job, shape, shape.pods) >= shape.pods
+            && self.nodes_that_fit(job, shape, shape.pods).1 >= shape.pods
     }
 
     pub(super) fn queue_allows(&self, job: &Job, shape: &'a Shape) -> bool {
         self.world.queues.allow(&self.held, &job.queue, &shape.class, shape.gpus())
     }
 
-    /// How many nodes fit, or a number below `least`.
-    fn nodes_that_fit(&mut self, job: &Job, shape: &'a Shape, least: u32) -> u32 {
-        let key = (self.world.kind(job), &shape.class, shape.gpus_per_pod);
+    /// How many nodes fit, and the most of them as near each other as is required, or numbers of which the second is below `least`.
+    fn nodes_that_fit(&mut self, job: &Job, shape: &'a Shape, least: u32) -> (u32, u32) {
+        let key = (self.world.kind(job), &shape.class, shape.gpus_per_pod, shape.gpus() == 1);
         if let Some(&most) = self.at_most.get(&key)
-            && most < least
+            && most.1 < least
         {
             return most;
         }
@@ -238,7 +239,7 @@ pub(super) fn reasons_hold<'a>(world: &World<'a>) -> Vec<Violation> {
             continue;
         };
         let shape = &preferred.shape;
-        let fit = left.nodes_that_fit(job, shape, u32::MAX);
+        let (fit, together) = left.nodes_that_fit(job, shape, u32::MAX);
         let free = free.get(&shape.class).copied().unwrap_or(0);
         let expected = if *said == Reason::WaitingForPreemption || world.is_gainer(job) {
             Reason::WaitingForPreemption
@@ -246,6 +247,8 @@ pub(super) fn reasons_hold<'a>(world: &World<'a>) -> Vec<Violation> {
             Reason::WaitingForNamespaceQuota
         } else if !left.queue_allows(job, shape) {
             Reason::WaitingForQuota
+        } else if fit >= shape.pods && together < shape.pods {
+            Reason::WaitingForTopology
         } else if fit < shape.pods && free >= shape.gpus() {
             Reason::WaitingForNodes
         } else {
@@ -257,6 +260,7 @@ pub(super) fn reasons_hold<'a>(world: &World<'a>) -> Vec<Violation> {
         let numbers = [
             ("GPUs needed", numbers.needs_gpus, shape.gpus()),
             ("nodes that fit", numbers.nodes_that_fit, fit),
+            ("nodes together", numbers.nodes_together.unwrap_or(together), together),
             ("GPUs free", numbers.free_gpus, free),
         ];
         let wrong = numbers.into_iter().filter(|(_, said, expected)| said != expected);

@@ -10,7 +10,9 @@ use super::Violation;
 use super::namespace_quota::{Limit, counts};
 use super::order::positions;
 use super::queues::Queues;
-use crate::{Action, Job, JobKey, NamespaceQuota, Node, Plan, PodNeeds, Queue, Resources, Sizes, Snapshot, Standing};
+use crate::{
+    Action, Job, JobKey, NamespaceQuota, Node, Plan, PodNeeds, Queue, Resources, Snapshot, Standing, TopologyAsk,
+};
 
 /// Devices, CPU, memory, ephemeral storage, pods.
 pub(super) type Amount = [i128; 5];
@@ -57,14 +59,13 @@ pub(super) struct World<'a> {
     /// Whose turn it was when, of all that waited.
     turns: BTreeMap<&'a JobKey, usize>,
     /// Jobs whose pods need the same, by number.
-    kinds: BTreeMap<&'a PodNeeds, usize>,
+    kinds: BTreeMap<(&'a PodNeeds, &'a TopologyAsk), usize>,
     /// ResourceQuotas by namespace.
     pub(super) namespace_quotas: BTreeMap<&'a str, Vec<&'a NamespaceQuota>>,
     /// Jobs for which others are stopped.
     pub(super) gainers: BTreeSet<&'a JobKey>,
-    /// How many nodes could hold a pod if they were empty, by kind, class and devices; found out once.
-    pub(super) could_hold: RefCell<BTreeMap<(usize, ClassName, u32), u32>>,
-    sizes: Option<&'a Sizes>,
+    /// How many nodes could hold a pod if they were empty, by kind, class, devices and whether it is the only one; found out once.
+    pub(super) could_hold: RefCell<BTreeMap<(usize, ClassName, u32, bool), u32>>,
 }
 
 impl<'a> World<'a> {
@@ -79,7 +80,7 @@ impl<'a> World<'a> {
         let mut kinds = BTreeMap::new();
         for job in snapshot.jobs.iter() {
             let next = kinds.len();
-            kinds.entry(&job.needs).or_insert(next);
+            kinds.entry((&job.needs, &job.topology)).or_insert(next);
         }
         let mut namespace_quotas: BTreeMap<&str, Vec<&NamespaceQuota>> = BTreeMap::new();
         for quota in snapshot.namespace_quotas.iter() {
@@ -102,7 +103,6 @@ impl<'a> World<'a> {
             actions,
             turns: BTreeMap::new(),
             kinds,
-            sizes: plan.sizes.as_ref(),
         };
         // What queues held at the first turn.
         let held = world.queues.held(&world.totals(|_, action| match action {
@@ -137,7 +137,7 @@ impl<'a> World<'a> {
 
     /// The candidate of the size that the plan says a job should have.
     pub(super) fn aim(&self, job: &'a Job) -> Option<&'a Candidate> {
-        let shape = self.sizes?.jobs.get(&job.key)?.shape.as_ref()?;
+        let shape = self.plan.sizes.as_ref()?.jobs.get(&job.key)?.shape.as_ref()?;
         let mut best: Option<&Candidate> = None;
         for candidate in job.menu.candidates.iter().filter(|candidate| candidate.shape == *shape) {
             let better = best.is_none_or(|best| {
@@ -157,7 +157,7 @@ impl<'a> World<'a> {
     }
 
     pub(super) fn kind(&self, job: &Job) -> usize {
-        self.kinds.get(&job.needs).copied().unwrap_or(usize::MAX)
+        self.kinds.get(&(&job.needs, &job.topology)).copied().unwrap_or(usize::MAX)
     }
 
     /// What a job holds before the plan and after it.

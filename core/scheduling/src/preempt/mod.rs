@@ -39,6 +39,8 @@ pub(crate) enum Keeps<'a> {
 pub(crate) struct Taken<'v, 'a> {
     pub(crate) victim: &'v Victim<'a>,
     pub(crate) keeps: Keeps<'a>,
+    /// The gainer's queue or priority entitles it to this; otherwise the victim holds more than the size chosen for it.
+    pub(crate) entitled: bool,
 }
 
 /// A question that was answered with no: queue, priority, whether it starves, kind, shape, namespace.
@@ -118,7 +120,8 @@ impl<'a> Victims<'a> {
         if found.is_none() {
             self.in_vain.insert(question);
         }
-        found.map(|found| found.into_iter().map(|(index, keeps)| Taken { victim: list[index], keeps }).collect())
+        let taken = |(index, keeps, entitled)| Taken { victim: list[index], keeps, entitled };
+        found.map(|found| found.into_iter().map(taken).collect())
     }
 }
 
@@ -141,9 +144,9 @@ fn search<'a>(
     entitlement: &Entitlement,
     list: &[&Victim<'a>],
     aims: bool,
-) -> Option<Vec<(usize, Keeps<'a>)>> {
+) -> Option<Vec<(usize, Keeps<'a>, bool)>> {
     let mut trial = Trial::new(cluster, ask, books);
-    let mut taken: Vec<(usize, Keeps<'a>)> = Vec::new();
+    let mut taken: Vec<(usize, Keeps<'a>, bool)> = Vec::new();
     let mut fits = false;
     let stages = [Stage::Aims, Stage::Menus, Stage::Whole];
     for stage in stages.into_iter().skip(usize::from(!aims)) {
@@ -151,7 +154,7 @@ fn search<'a>(
             if fits {
                 break;
             }
-            let before = taken.iter().position(|(other, _)| *other == index);
+            let before = taken.iter().position(|(other, ..)| *other == index);
             let from = before.map_or(Keeps::All, |at| taken[at].1.clone());
             let to = match stage {
                 Stage::Aims => victim.to_its_aim(ask),
@@ -160,25 +163,26 @@ fn search<'a>(
             };
             let Some(to) = to.filter(|to| trial.may_become(victim, to)) else { continue };
             let gives = victim.gpus(&from) - victim.gpus(&to);
-            if gives <= 0 || stage != Stage::Aims && !entitlement.allows(cluster, trial.usage(), victim, gives) {
+            let entitled = entitlement.allows(cluster, trial.usage(), victim, gives);
+            if gives <= 0 || stage != Stage::Aims && !entitled {
                 continue;
             }
             trial.change(victim, &from, &to);
             match before {
                 Some(at) => taken[at].1 = to,
-                None => taken.push((index, to)),
+                None => taken.push((index, to, entitled)),
             }
             fits = trial.fits();
         }
     }
     if !fits {
-        for (index, keeps) in &taken {
+        for (index, keeps, _) in &taken {
             trial.change(list[*index], keeps, &Keeps::All);
         }
         return None;
     }
     // Give back what is not needed, to those who lose most first.
-    for (index, keeps) in taken.iter_mut().rev() {
+    for (index, keeps, _) in taken.iter_mut().rev() {
         let victim = list[*index];
         for milder in victim.ladder(ask) {
             if victim.gpus(&milder) <= victim.gpus(keeps) {
@@ -195,7 +199,7 @@ fn search<'a>(
             trial.change(victim, &milder, keeps);
         }
     }
-    taken.retain(|(_, keeps)| !matches!(keeps, Keeps::All));
+    taken.retain(|(_, keeps, _)| !matches!(keeps, Keeps::All));
     Some(taken)
 }
 

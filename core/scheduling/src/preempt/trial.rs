@@ -69,7 +69,7 @@ impl<'t, 'b, 'a> Trial<'t, 'b, 'a> {
         let Self { cluster, ask, books, pod, fitting, .. } = self;
         let (shape, queue) = (&ask.candidate.shape, cluster.tree.queue(ask.place));
         let holds = BTreeSet::new();
-        let gang = Gang { pod: *pod, pods: shape.pods, usable: ask.usable, holds: &holds };
+        let gang = Gang { pod: *pod, pods: shape.pods, near: &ask.job.topology, usable: ask.usable, holds: &holds };
         *fitting >= shape.pods
             && books.future.quota_allows(queue, &shape.class, shape.gpus())
             && books.future.too_little(ask.charges).is_none()

@@ -69,11 +69,6 @@ impl<'a> Victim<'a> {
         self.aim.is_some()
     }
 
-    /// Whether what it gives is no more than what it holds above the size that it should have.
-    pub(crate) fn keeps_its_aim(&self, keeps: &Keeps<'a>) -> bool {
-        matches!(keeps, Keeps::Less { candidate, .. } if self.aim.is_some_and(|aim| candidate.shape.gpus() >= aim.shape.gpus()))
-    }
-
     /// Its least size, if there is one below what it holds.
     pub(super) fn smallest(&self, ask: &Ask<'_, 'a>) -> Option<Keeps<'a>> {
         self.smaller.last().and_then(|candidate| self.less(ask, candidate))

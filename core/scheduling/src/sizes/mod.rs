@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::cluster::Cluster;
-use crate::elastic::{Settings, allocate};
+use crate::elastic::{Settings, allocate_charged};
 use crate::{Size, Sizes, Snapshot, Standing, Table, Worth};
 
 use allotment::{Demand, allot};
@@ -70,7 +70,8 @@ pub(crate) fn choose<'a>(snapshot: &'a Snapshot, cluster: &Cluster<'a>, now: Tim
         // Higher priorities choose first: a job of a lower one is never worth more.
         for tier in tiers(&jobs) {
             let elastic: Vec<_> = tier.iter().map(|sized| sized.elastic.clone()).collect();
-            let answer = allocate(&capacity, &vec![1.0; capacity.len()], &elastic, &Settings::SPEED_KNOWN);
+            let speeds = vec![1.0; capacity.len()];
+            let answer = allocate_charged(&capacity, &speeds, &terms.charges, &elastic, &Settings::SPEED_KNOWN);
             if round.is_none() {
                 worth = Worth { value: worth.value + answer.worth, bound: worth.bound + answer.bound };
             }

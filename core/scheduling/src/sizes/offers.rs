@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use plimsoll_menu::{Candidate, ClassName, Fit, Shape};
 
 use crate::cluster::Cluster;
-use crate::elastic::{self, Offer, Running};
-use crate::{Elasticity, Job, Mode, Rules, Standing, moves};
+use crate::elastic::{self, Facts, Offer, Running, Toll};
+use crate::{Allocation, Class, Elasticity, Job, Mode, Rules, Standing, moves};
 
 /// Seconds of work that a job is believed to have left where it says nothing of its total work, at least.
 const LEAST_SECONDS: f64 = 600.0;
@@ -34,6 +34,10 @@ pub(super) struct Terms<'c, 'a> {
     pub(super) supply: Vec<u32>,
     /// For each class, devices of its nodes, the largest first.
     nodes: Vec<Vec<u32>>,
+    /// What a second of a device of each class costs, by the objective.
+    pub(super) charges: Vec<f64>,
+    /// Devices of any class for each job that holds or wants some.
+    equal_share: f64,
 }
 
 impl<'c, 'a> Terms<'c, 'a> {
@@ -47,7 +51,18 @@ impl<'c, 'a> Terms<'c, 'a> {
             nodes.push(sizes);
             classes.push(class);
         }
-        Self { cluster, rules, now, classes, supply, nodes }
+        let toll = |class: &&ClassName| {
+            let class = cluster.class(class);
+            let figure = |of: fn(&Class) -> Option<f64>| class.and_then(of).unwrap_or(0.0);
+            let (money_per_hour, watts) = (figure(|class| class.price_per_hour), figure(|class| class.watts));
+            Toll { money_per_hour, watts, grams_per_kwh: rules.grams_per_kwh }
+        };
+        let charge = |class: &&ClassName| rules.objective.charge(&toll(class), &rules.job_hour);
+        let charges = classes.iter().map(charge).collect();
+        let takes_part = |job: &&&Job| !matches!(job.standing, Standing::Held { .. } | Standing::Leaving(_));
+        let jobs = cluster.jobs.iter().filter(takes_part).count().max(1);
+        let equal_share = supply.iter().map(|gpus| f64::from(*gpus)).sum::<f64>() / jobs as f64;
+        Self { cluster, rules, now, classes, supply, nodes, charges, equal_share }
     }
 
     pub(super) fn class(&self, class: &ClassName) -> Option<usize> {
@@ -80,9 +95,12 @@ impl<'c, 'a> Terms<'c, 'a> {
                     last.is_some_and(|gpus| *gpus >= shape.gpus_per_pod)
                 })
         };
-        // Nobody is given devices that it would leave idle, unless it cannot do otherwise.
+        // Nobody is given devices that it would leave idle, unless it cannot do otherwise or holds them already.
         let in_band = job.menu.candidates.iter().any(|candidate| candidate.in_band && fits(&candidate));
-        let usable = job.menu.candidates.iter().filter(|candidate| (candidate.in_band || !in_band) && fits(candidate));
+        let usable = job.menu.candidates.iter().filter(|candidate| {
+            let is_held = held.is_some_and(|held| candidate.shape == held.shape);
+            (candidate.in_band || !in_band || is_held) && fits(candidate)
+        });
         let mut best: BTreeMap<(usize, u32), &'a Candidate> = BTreeMap::new();
         for candidate in usable {
             let Some(class) = self.class(&candidate.shape.class) else { continue };
@@ -123,7 +141,7 @@ impl<'c, 'a> Terms<'c, 'a> {
             (steps as f64 * f64::from(batch)).max(fastest)
         });
         let elastic = elastic::Job {
-            weight: job.weight,
+            weight: self.rules.objective.weight(&self.facts(job, held, &offers, remaining)),
             remaining,
             restart_seconds: job.restart_seconds.max(0.0),
             running,
@@ -131,5 +149,34 @@ impl<'c, 'a> Terms<'c, 'a> {
             offers,
         };
         Some(Sized { job, shapes, elastic })
+    }
+
+    /// What an objective looks at; `remaining` is in the unit of the offers' rates.
+    fn facts(&self, job: &Job, held: Option<&Allocation>, offers: &[Offer], remaining: f64) -> Facts {
+        let seconds_since = |then: Timestamp| self.now.duration_since(then).as_secs_f64().max(0.0);
+        let fits = offers.iter().filter(|offer| f64::from(offer.gpus) <= self.equal_share);
+        let share = fits.map(|offer| offer.rate).fold(0.0, f64::max);
+        // Who needs more than its share would have its least size for a part of the time.
+        let part = |offer: &Offer| offer.rate * self.equal_share / f64::from(offer.gpus);
+        let share = if share > 0.0 { share } else { offers.iter().map(part).fold(f64::MIN_POSITIVE, f64::max) };
+        let runs_as = |offer: &&Offer| {
+            held.is_some_and(|held| {
+                self.class(&held.shape.class) == Some(offer.class) && held.shape.gpus() == offer.gpus
+            })
+        };
+        let rate = offers.iter().find(runs_as).map_or(share, |offer| offer.rate);
+        let ran_seconds = held.map_or(0.0, |held| seconds_since(held.since));
+        let waited_seconds = match held {
+            Some(held) => held.since.duration_since(job.arrival).as_secs_f64().max(0.0),
+            None => seconds_since(job.arrival),
+        };
+        Facts {
+            weight: job.weight,
+            waited_seconds,
+            ran_seconds,
+            remaining_seconds: remaining / rate,
+            alone_seconds: ((ran_seconds * rate + remaining) / share).max(1.0),
+            to_deadline_seconds: job.deadline.map(|deadline| deadline.duration_since(self.now).as_secs_f64()),
+        }
     }
 }

@@ -22,7 +22,7 @@ pub use namespace_quota::{Counted, NamespaceQuota, QuotaLimit};
 pub use needs::{NodeExpression, PodNeeds, Toleration};
 pub use node::{Node, Resources, Taint};
 pub use queue::{Budget, BudgetUnit, Preemption, Queue, Reclaims, Share, Takes};
-pub use rules::{MoveRules, Objective, Rules};
+pub use rules::{MoveRules, Rules};
 pub use sizes::{Size, Sizes, Worth};
 pub use standing::{Allocation, Standing, Target};
 pub use table::{Keyed, Table};

@@ -181,7 +181,13 @@ impl World {
 
 pub(crate) fn snapshot(nodes: Vec<Node>, jobs: Vec<Job>) -> World {
     let names: std::collections::BTreeSet<ClassName> = nodes.iter().map(|node| node.class.clone()).collect();
-    let class = |name| Class { name, resource: "nvidia.com/gpu".into(), line: LoadLine::DEFAULT };
+    let class = |name| Class {
+        name,
+        resource: "nvidia.com/gpu".into(),
+        line: LoadLine::DEFAULT,
+        price_per_hour: None,
+        watts: None,
+    };
     World {
         classes: names.into_iter().map(class).collect(),
         nodes,

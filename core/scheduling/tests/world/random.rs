@@ -31,6 +31,7 @@ fn nodes() -> impl Strategy<Value = Vec<Node>> {
             if let Some(zone) = zone {
                 node.labels.insert(ZONE.into(), format!("z{zone}"));
             }
+            node.partitioned = tainted == 1 && index % 2 == 0;
             if tainted == 0 {
                 let effect = "NoSchedule".to_owned();
                 node.taints = vec![Taint { key: "nvidia.com/gpu".into(), value: "present".into(), effect }];
@@ -207,6 +208,11 @@ fn build_job(index: usize, draw: Draw, nodes: &[Node]) -> Job {
             let (key, operator) = ("nvidia.com/gpu".into(), "Exists".into());
             job.needs.tolerations = vec![Toleration { key, operator, value: String::new(), effect: String::new() }];
         }
+        _ => {}
+    }
+    match kind {
+        5 => job.topology.required = Some(ZONE.into()),
+        6 => job.topology.preferred = Some(ZONE.into()),
         _ => {}
     }
     job = match index % 3 {

@@ -5,12 +5,16 @@
 //! their mean and range over the traces are printed. The workloads of Pollux are built in; `--traces DIR` adds those of Sia.
 #![allow(
     clippy::disallowed_methods,
+    clippy::expect_used,
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "an example is no part of the pure core"
 )]
 
+mod bound;
 mod golden;
+#[path = "../../tests/oracle/mod.rs"]
+mod oracle;
 mod sets;
 mod table;
 mod timed;
@@ -42,7 +46,7 @@ fn main() -> ExitCode {
             "--only" => only = arguments.next(),
             other => {
                 eprintln!(
-                    "error: `{other}` is unknown: give --traces DIR to add the traces of a folder, --only SET for one set or golden"
+                    "error: `{other}` is unknown: give --traces DIR to add the traces of a folder, --only SET for one set, golden or bound"
                 );
                 return ExitCode::from(2);
             }
@@ -55,8 +59,13 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    if only.as_deref() == Some("golden") {
-        return match golden::print(&sets, traces.as_deref()) {
+    let printed = match only.as_deref() {
+        Some("golden") => Some(golden::print(&sets, traces.as_deref())),
+        Some("bound") => Some(bound::print(&sets)),
+        _ => None,
+    };
+    if let Some(printed) = printed {
+        return match printed {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("error: {error}");

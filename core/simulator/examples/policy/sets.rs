@@ -25,11 +25,13 @@ pub(crate) struct Set {
 const BOTH: &[Knowledge] = &[Knowledge::Refit, Knowledge::Oracle];
 const REFIT: &[Knowledge] = &[Knowledge::Refit];
 const ALL: &[&str] = &["sia", "sia-uncapped", "gavel", "plimsoll-a", "plimsoll-b", "plimsoll-c"];
-const PAID: &[&str] = &["sia", "plimsoll-a", "plimsoll-b", "plimsoll-c", "plimsoll-b+30", "plimsoll-c+30"];
-const OURS: &[&str] = &["sia", "sia-uncapped", "plimsoll-a", "plimsoll-b", "plimsoll-c", "plimsoll-c+30"];
+const PAID: &[&str] =
+    &["sia", "sia-sticky", "plimsoll-a", "plimsoll-b", "plimsoll-c", "plimsoll-b+30", "plimsoll-c+30"];
+const OURS: &[&str] = &["sia", "sia-uncapped", "sia-sticky", "plimsoll-a", "plimsoll-b", "plimsoll-c", "plimsoll-c+30"];
 const PEERS: &[&str] = &[
     "sia",
     "sia-uncapped",
+    "sia-sticky",
     "pollux",
     "tiresias",
     "optimus",

@@ -3,12 +3,13 @@
 use super::{Gavel, Information, Optimus, Order, Plimsoll, Policy, Pollux, Rigid, Sia, Tiresias};
 
 /// Names of all policies.
-pub const NAMES: [&str; 14] = [
+pub const NAMES: [&str; 15] = [
     "plimsoll-a",
     "plimsoll-b",
     "plimsoll-c",
     "sia",
     "sia-uncapped",
+    "sia-sticky",
     "pollux",
     "gavel",
     "tiresias",
@@ -28,6 +29,7 @@ pub fn by_name(name: &str, error: f64, seed: u64) -> Option<Box<dyn Policy>> {
         "plimsoll-b" => Box::new(Plimsoll::new(Information::Work, error, seed)),
         "plimsoll-c" => Box::new(Plimsoll::new(Information::Speed, error, seed)),
         "sia" => Box::new(Sia::new()),
+        "sia-sticky" => Box::new(Sia::sticky()),
         "sia-uncapped" => Box::new(Sia::without_batch_cap()),
         "pollux" => Box::new(Pollux::new(seed)),
         "gavel" => Box::new(Gavel::default()),
