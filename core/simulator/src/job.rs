@@ -65,6 +65,8 @@ pub struct Job {
     pub failures: u32,
     /// Whether its user ended it.
     pub cancelled: bool,
+    /// Its speed beside the job that it shares its GPUs with, as a share of that alone; `None` for a job that has them to itself.
+    pub pace: Option<f64>,
     /// Step times at the allocation, by local batch.
     known: Vec<(u32, StepTime)>,
 }
@@ -96,6 +98,7 @@ impl Job {
             checkpoint: (0.0, 0.0),
             failures: 0,
             cancelled: false,
+            pace: None,
             known: Vec::new(),
         }
     }
@@ -154,8 +157,10 @@ impl Job {
         }
         let delay = self.restoring_seconds.min(seconds);
         self.restoring_seconds -= delay;
-        self.restoring_gpu_seconds += delay * f64::from(gpus);
-        self.held_gpu_seconds += seconds * f64::from(gpus);
+        // Two jobs on the same GPUs hold half of them each.
+        let held = f64::from(gpus) * if self.pace.is_some() { 0.5 } else { 1.0 };
+        self.restoring_gpu_seconds += delay * held;
+        self.held_gpu_seconds += seconds * held;
         let (mut now, mut left) = (from + delay, seconds - delay);
         let slowdown = if rules.slowdown { application.times.slowdown } else { 1.0 };
         let (first, _) = application.runs.batches();
@@ -166,7 +171,8 @@ impl Job {
             let total = self.cut.total(gpus);
             let gradient = application.runs.gradient(total, self.epoch);
             self.observe(&allocation, time, gradient, rules);
-            let rate = gradient.gain(first, total) / time.with_accumulation(self.cut.accumulation) / slowdown;
+            let alone = gradient.gain(first, total) / time.with_accumulation(self.cut.accumulation) / slowdown;
+            let rate = alone * self.pace.unwrap_or(1.0);
             let end = application.runs.end_of(self.epoch).min(cancelled);
             if self.progress + rate * left < end {
                 self.progress += rate * left;

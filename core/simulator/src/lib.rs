@@ -29,6 +29,7 @@ pub mod profile;
 pub mod queues;
 mod random;
 mod rules;
+mod sharing;
 mod simplex;
 mod table;
 pub mod workload;

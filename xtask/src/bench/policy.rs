@@ -15,7 +15,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     traces: Option<PathBuf>,
     /// Only sets whose name begins so; golden: what others published or measured beside what comes out here; bound: how far each
-    /// policy is from the lower bound of all
+    /// policy is from the lower bound of all; packing: what two jobs on a GPU are worth
     #[arg(long, value_name = "SET")]
     only: Option<String>,
 }

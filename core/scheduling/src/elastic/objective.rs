@@ -30,7 +30,7 @@ pub struct Facts {
     pub waited_seconds: f64,
     /// Run so far, restarts included.
     pub ran_seconds: f64,
-    /// Left at the rate it has, or would have on its share.
+    /// Left, at the rate of an equal share of the cluster: the present rate would make the weight swing with each change of it.
     pub remaining_seconds: f64,
     /// Its whole work alone on an equal share of the cluster; above 0.
     pub alone_seconds: f64,
@@ -67,7 +67,7 @@ const RHO: (f64, f64) = (0.25, 8.0);
 const LATE: f64 = 10.0;
 
 impl Facts {
-    /// Finish-time fairness so far, `ρ`: completion time, if it goes on as now, over that alone on an equal share (Themis, Mahajan
+    /// Finish-time fairness so far, `ρ`: completion time, if it has an equal share from now on, over that alone on it from the start (Themis, Mahajan
     /// et al., NSDI 2020, section 3.1).
     pub fn rho(&self) -> f64 {
         (self.waited_seconds + self.ran_seconds + self.remaining_seconds) / self.alone_seconds

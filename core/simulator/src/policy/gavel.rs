@@ -11,14 +11,17 @@ use crate::job::Job;
 use crate::simplex::maximise;
 
 /// Seconds of a round.
-const ROUND_SECONDS: f64 = 360.0;
+pub(super) const ROUND_SECONDS: f64 = 360.0;
 
 /// Seconds that a job counts as having had on every kind when it comes: half a round, so that a share over the time received is
 /// finite from the start.
-const HEAD_START_SECONDS: f64 = ROUND_SECONDS / 2.0;
+pub(super) const HEAD_START_SECONDS: f64 = ROUND_SECONDS / 2.0;
 
 /// A share of time is rounded to a whole number of these parts.
 const SHARES: f64 = 1e5;
+
+/// Kind and numbers of the GPUs of each job, by its place in the workload.
+pub(super) type Numbers = BTreeMap<usize, (usize, Vec<u32>)>;
 
 /// Gavel's largest sum of throughput: `max Σ T_jg x_jg` with `Σ_j s_j x_jg ≤ W_g`, `Σ_g x_jg ≤ 1`, `x ≥ 0`, where `x_jg` is the share of
 /// time of job `j` on kind `g`, `s_j` its GPUs and `T_jg` its steps per second there. Each round goes to the highest `x_jg/f_jg`, where
@@ -38,7 +41,7 @@ pub struct Gavel {
     shares: Vec<Vec<f64>>,
     jobs: Vec<usize>,
     /// Kind and numbers of the GPUs that each job was given last.
-    held: BTreeMap<usize, (usize, Vec<u32>)>,
+    held: Numbers,
 }
 
 impl Policy for Gavel {
@@ -76,7 +79,7 @@ impl Policy for Gavel {
                 self.given[*kind] += ROUND_SECONDS;
             }
         }
-        self.held = self.number(view, chosen);
+        self.held = number(view, &self.held, chosen);
         jobs.iter().map(|job| self.held.get(job).map(|(kind, gpus)| on_nodes(view.cluster, *kind, gpus))).collect()
     }
 }
@@ -106,48 +109,47 @@ impl Gavel {
         }
         chosen
     }
+}
 
-    /// The numbers of the GPUs that each job gets: who asks for most first, of equals the most urgent; its old ones where it stays
-    /// on its kind and they are free, else the lowest that are.
-    fn number(&self, view: &View<'_>, mut chosen: Vec<(usize, usize)>) -> BTreeMap<usize, (usize, Vec<u32>)> {
-        let gpus_of = |at: usize| view.jobs[at].submission.gpus;
-        let mut taken: Vec<Vec<bool>> =
-            view.cluster.kinds.iter().map(|kind| vec![false; kind.gpus() as usize]).collect();
-        let mut numbers = BTreeMap::new();
-        chosen.sort_by_key(|(at, _)| Reverse(gpus_of(*at)));
-        for alike in chosen.chunk_by(|a, b| gpus_of(a.0) == gpus_of(b.0)) {
-            let mut moves = Vec::new();
-            for (at, kind) in alike {
-                let job = view.jobs[*at].id;
-                let held = self.held.get(&job).filter(|held| held.0 == *kind);
-                match held.filter(|held| held.1.iter().all(|gpu| !taken[*kind][*gpu as usize])) {
-                    Some(held) => {
-                        held.1.iter().for_each(|gpu| taken[*kind][*gpu as usize] = true);
-                        numbers.insert(job, held.clone());
-                    }
-                    None => moves.push((*at, *kind)),
+/// The numbers of the GPUs that each job gets: who asks for most first, of equals the most urgent; its old ones where it stays
+/// on its kind and they are free, else the lowest that are.
+pub(super) fn number(view: &View<'_>, before: &Numbers, mut chosen: Vec<(usize, usize)>) -> Numbers {
+    let gpus_of = |at: usize| view.jobs[at].submission.gpus;
+    let mut taken: Vec<Vec<bool>> = view.cluster.kinds.iter().map(|kind| vec![false; kind.gpus() as usize]).collect();
+    let mut numbers = BTreeMap::new();
+    chosen.sort_by_key(|(at, _)| Reverse(gpus_of(*at)));
+    for alike in chosen.chunk_by(|a, b| gpus_of(a.0) == gpus_of(b.0)) {
+        let mut moves = Vec::new();
+        for (at, kind) in alike {
+            let job = view.jobs[*at].id;
+            let held = before.get(&job).filter(|held| held.0 == *kind);
+            match held.filter(|held| held.1.iter().all(|gpu| !taken[*kind][*gpu as usize])) {
+                Some(held) => {
+                    held.1.iter().for_each(|gpu| taken[*kind][*gpu as usize] = true);
+                    numbers.insert(job, held.clone());
                 }
-            }
-            for (at, kind) in moves {
-                let free = (0_u32..).zip(&taken[kind]).filter(|(_, taken)| !**taken);
-                let gpus: Vec<u32> = free.map(|(gpu, _)| gpu).take(gpus_of(at) as usize).collect();
-                gpus.iter().for_each(|gpu| taken[kind][*gpu as usize] = true);
-                numbers.insert(view.jobs[at].id, (kind, gpus));
+                None => moves.push((*at, *kind)),
             }
         }
-        numbers
+        for (at, kind) in moves {
+            let free = (0_u32..).zip(&taken[kind]).filter(|(_, taken)| !**taken);
+            let gpus: Vec<u32> = free.map(|(gpu, _)| gpu).take(gpus_of(at) as usize).collect();
+            gpus.iter().for_each(|gpu| taken[kind][*gpu as usize] = true);
+            numbers.insert(view.jobs[at].id, (kind, gpus));
+        }
     }
+    numbers
 }
 
 /// Indices of the kinds, by name.
-fn by_name(cluster: &Cluster) -> Vec<usize> {
+pub(super) fn by_name(cluster: &Cluster) -> Vec<usize> {
     let mut kinds: Vec<usize> = (0..cluster.kinds.len()).collect();
     kinds.sort_by(|a, b| cluster.kinds[*a].name.cmp(&cluster.kinds[*b].name));
     kinds
 }
 
 /// Believed steps per second of a job on a kind; `None` where it cannot run.
-fn runs(view: &View<'_>, job: &Job, index: usize) -> Option<f64> {
+pub(super) fn runs(view: &View<'_>, job: &Job, index: usize) -> Option<f64> {
     let kind = &view.cluster.kinds[index];
     let gpus = job.submission.gpus;
     (gpus <= kind.gpus()).then(|| believed_steps_per_second(view, job, Size { index, kind, gpus })).flatten()
@@ -187,7 +189,7 @@ fn shares(view: &View<'_>) -> Vec<Vec<f64>> {
 }
 
 /// Numbered GPUs as counts on nodes, in the order of the numbers.
-fn on_nodes(cluster: &Cluster, kind: usize, gpus: &[u32]) -> Allocation {
+pub(super) fn on_nodes(cluster: &Cluster, kind: usize, gpus: &[u32]) -> Allocation {
     let mut nodes: Vec<(u32, u32)> = Vec::new();
     for gpu in gpus {
         let node = gpu / cluster.kinds[kind].gpus_per_node;

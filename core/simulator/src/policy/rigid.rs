@@ -20,8 +20,8 @@ pub enum Order {
     /// By arrival, each queue (or application, where a trace has no queues) up to an equal share of the cluster, and beyond it only
     /// while nobody below its share waits: quotas with borrowing, as Kueue admits. Nobody is preempted.
     Quota,
-    /// By true run time times GPUs, shortest first, without preemption: the order of Lucid (Hu et al., ASPLOS 2023) with perfect
-    /// predictions. Its packing of two jobs on one GPU is left out: no profile here says what it costs.
+    /// By true run time times GPUs, shortest first, without preemption: the order of Lucid (Hu et al., ASPLOS 2023) without its packing
+    /// of two jobs on one GPU, which is [`super::Lucid`].
     ShortestFirst,
     /// By true remaining time, shortest first, with preemption.
     Srtf,
@@ -87,7 +87,7 @@ impl Policy for Rigid {
 }
 
 /// Starts a job on the fastest kind that has room for it.
-fn start(view: &View<'_>, free: &mut Free, job: &Job) -> Option<Allocation> {
+pub(super) fn start(view: &View<'_>, free: &mut Free, job: &Job) -> Option<Allocation> {
     let gpus = job.submission.gpus;
     let kind = by_speed(view, job).into_iter().find(|kind| free.gpus(*kind) >= gpus)?;
     free.in_order(kind, gpus, view.cluster.kinds[kind].gpus_per_node)
@@ -148,7 +148,7 @@ pub(super) fn rigid_rate(view: &View<'_>, job: &Job, index: usize) -> Option<f64
 }
 
 /// True seconds that are left on the fastest kind, at the present rate.
-fn remaining_seconds(view: &View<'_>, job: &Job) -> f64 {
+pub(super) fn remaining_seconds(view: &View<'_>, job: &Job) -> f64 {
     let left = job.total(view.application(job)) - job.progress;
     let best = (0..view.cluster.kinds.len()).filter_map(|kind| rigid_rate(view, job, kind)).fold(0.0, f64::max);
     if best > 0.0 { left / best } else { f64::INFINITY }
