@@ -26,6 +26,7 @@ pub mod openb;
 mod outcome;
 pub mod policy;
 pub mod profile;
+pub mod queues;
 mod random;
 mod rules;
 mod sharing;
