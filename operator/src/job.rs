@@ -12,6 +12,7 @@ pub mod gang;
 pub mod happened;
 pub mod hosts;
 pub mod memory;
+mod outlook;
 pub mod owned;
 pub mod rendezvous;
 pub mod size;
@@ -243,22 +244,31 @@ impl Turn {
 
     /// What the planner is to know of it; `None` when it has ended.
     pub fn planned(&self, config: &Config, now: Timestamp) -> Option<Planned> {
-        let live_batch = self.job.spec.batch.live;
         Some(Planned {
             job: self.job.clone(),
             menu: self.reachable(),
-            standing: standing::standing(&self.state, &self.status, &self.obstacle, live_batch, now)?,
+            standing: standing::standing(&self.state, &self.status, &self.obstacle, &self.job.spec, now)?,
             restart_seconds: validate::restart_seconds(&self.job.spec, config),
             remaining_steps: self.remaining_steps(),
+            waiting_since: self.waiting_since(now),
         })
     }
 
+    /// Since when it has held nothing, where it held something before or its user had suspended it.
+    fn waiting_since(&self, now: Timestamp) -> Option<Timestamp> {
+        let suspended = self.status.conditions.iter().any(|c| c.type_ == plimsoll_crds::condition::job::SUSPENDED);
+        let began = self.state.revision > 0 || suspended;
+        (began && matches!(self.state.phase, Phase::Waiting { .. })).then(|| update_status::entered(self, now))
+    }
+
     /// Where it can go: its menu, and while it holds devices what its checkpoint can be carried to.
-    fn reachable(&self) -> Menu {
-        let menu = self.menu().cloned().unwrap_or_default();
+    fn reachable(&self) -> Arc<Menu> {
+        let menu = self.sized.as_ref().map(|sized| sized.menu.clone()).unwrap_or_default();
         let held = self.status.allocation.as_ref().and_then(plimsoll_observe::current);
         match (held, &self.job.spec.checkpoint) {
-            (Some(held), Some(checkpoint)) => plimsoll_observe::reachable(&menu, &held, &checkpoint.portable_across),
+            (Some(held), Some(checkpoint)) => {
+                Arc::new(plimsoll_observe::reachable(&menu, &held, &checkpoint.portable_across))
+            }
             _ => menu,
         }
     }
