@@ -36,5 +36,5 @@ pub use reason::Reason;
 pub use snapshot::{
     Allocation, Budget, BudgetUnit, Class, Counted, Elasticity, Event, Job, JobKey, Keyed, Mode, MoveRules,
     NamespaceQuota, Node, NodeExpression, Objective, PodNeeds, Preemption, Queue, QuotaLimit, Reclaims, Resources,
-    Rules, Share, Snapshot, Standing, Table, Taint, Takes, Target, Toleration, TopologyAsk, Version,
+    Rules, Saved, Share, Snapshot, Standing, Table, Taint, Takes, Target, Toleration, TopologyAsk, Version,
 };
