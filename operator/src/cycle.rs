@@ -8,8 +8,10 @@ mod quota;
 mod read;
 #[cfg(test)]
 mod tests;
+mod unlawful;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,6 +27,7 @@ use plimsoll_sizing::Cache;
 
 use self::memory::{Memory, Refused};
 use self::read::Read;
+use self::unlawful::Inspector;
 use crate::accounts::{Accounts, holdings};
 use crate::assumed::Assumed;
 use crate::config::Config;
@@ -65,6 +68,7 @@ pub struct Cycle {
     follower: Follower,
     read: Read,
     accounts: Accounts,
+    inspector: Inspector,
     /// Searches of jobs sized before.
     sizes: Cache,
     applied: classes::Applied,
@@ -95,9 +99,16 @@ impl Cycle {
             follower: Follower::default(),
             read: Read::default(),
             accounts: Accounts::default(),
+            inspector: Inspector::default(),
             sizes: Cache::default(),
             applied: classes::Applied::default(),
         }
+    }
+
+    /// Keeps the snapshots of plans that break a law in a folder.
+    pub fn keep_snapshots_in(mut self, folder: Option<PathBuf>) -> Self {
+        self.inspector = Inspector::new(folder);
+        self
     }
 
     /// The settings in force.
@@ -127,7 +138,13 @@ impl Cycle {
         let planned: Vec<Planned> = turns.values().filter_map(|turn| turn.planned(&config, now)).collect();
         self.follower.follow(&world.objects, &planned, &config.planning(), now);
         let snapshot = self.follower.snapshot().clone();
-        for decision in plan(&snapshot, now).decisions {
+        let plan = plan(&snapshot, now);
+        let worth = plan.worth;
+        let (plan, lawful) = self.inspector.inspect(&snapshot, plan, now);
+        if !lawful {
+            self.metrics.unlawful_plans.inc();
+        }
+        for decision in plan.decisions {
             if let Some(turn) = turns.get_mut(&decision.job) {
                 turn.decide(decision.action, now);
             }
@@ -147,7 +164,7 @@ impl Cycle {
         self.let_go_of_orphans(&world, &turns).await;
         self.keep_objects_of(&turns, now).await;
         self.keep_the_rest(&world, &planned, now).await;
-        self.metrics.show(View::of(&world, &snapshot, &turns, now));
+        self.metrics.show(View::of(&world, (&snapshot, worth), &turns, now));
         self.forget(&turns);
         next.deadline = turns.values().filter_map(|turn| self.deadline(turn, &config, now)).min();
         self.world = Some(world);

@@ -33,7 +33,7 @@ use plimsoll_crds::training_job::{Allocation, TrainingJobStatus};
 use plimsoll_lifecycle::{Event, FailureReason, Phase, Policy, State, StopCause};
 use plimsoll_menu::Menu;
 use plimsoll_observe::{Coverage, Planned};
-use plimsoll_scheduling::{Action, JobKey, Reason, WaitNumbers};
+use plimsoll_scheduling::{Action, Cause, JobKey, Reason, WaitNumbers};
 use plimsoll_sizing::Cache;
 
 use self::dereference::Dereferenced;
@@ -116,6 +116,8 @@ pub struct Turn {
     pub sized: Option<Sized>,
     /// Why it waits, by the planner.
     pub waiting: Option<(Reason, WaitNumbers, String)>,
+    /// What it gives back for others, once that status is written.
+    pub gives: Option<Gives>,
     /// What holds it back.
     pub obstacle: Obstacle,
     known: Known,
@@ -130,6 +132,36 @@ pub struct Work {
     pub delete: Option<u64>,
     /// A trial of this allocation's first pod comes before everything else.
     pub trial: Option<Box<Trial>>,
+}
+
+/// What a job gives back for the sake of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gives {
+    /// All that it holds.
+    Preempted,
+    /// Some of what it holds.
+    Reclaimed,
+    /// Its nodes, for others.
+    Consolidated,
+}
+
+impl Gives {
+    fn by(cause: Cause) -> Option<Self> {
+        match cause {
+            Cause::Reclaimed => Some(Self::Reclaimed),
+            Cause::Consolidated => Some(Self::Consolidated),
+            Cause::UnderUsed | Cause::OverLoaded | Cause::Faster => None,
+        }
+    }
+
+    /// The word as it stands in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Preempted => "Preempted",
+            Self::Reclaimed => "Reclaimed",
+            Self::Consolidated => "Consolidated",
+        }
+    }
 }
 
 /// A size that a pod of was never shown to the apiserver.
@@ -177,6 +209,7 @@ impl Turn {
             notes: Vec::new(),
             sized: None,
             waiting: None,
+            gives: None,
             job,
             key,
             uid,
@@ -307,13 +340,14 @@ impl Turn {
             }
             // What runs is not stopped for pods that the apiserver refuses.
             Action::Move { .. } if self.obstacle.rejected.is_some() => {}
-            Action::Move { candidate, nodes, cause: _, message } => {
+            Action::Move { candidate, nodes, cause, message } => {
                 let next = steps::allocation(&candidate, nodes, self.state.revision + 1, message.clone(), now);
                 let trial = Box::new(self.trial(&next));
                 self.status.next = Some(next);
                 self.step(Event::MoveDecided { message }, now);
                 if matches!(self.state.phase, Phase::Stopping { why: StopCause::Move, .. }) {
                     self.work.trial = Some(trial);
+                    self.gives = Gives::by(cause);
                     let counters = self.status.counters.get_or_insert_default();
                     counters.moves = counters.moves.saturating_add(1);
                     let hour_ago = now - jiff::SignedDuration::from_hours(1);
@@ -323,7 +357,11 @@ impl Turn {
                     self.status.next = None;
                 }
             }
-            Action::Preempt { for_job: _, message } => self.step(Event::PreemptDecided { message }, now),
+            Action::Preempt { for_job: _, message } => {
+                self.step(Event::PreemptDecided { message }, now);
+                let preempted = matches!(self.state.phase, Phase::Stopping { why: StopCause::Preempted { .. }, .. });
+                self.gives = preempted.then_some(Gives::Preempted);
+            }
             Action::LiveBatch { batch, candidate, message } => self.change_batch(batch, &candidate, message, now),
         }
     }
@@ -372,6 +410,7 @@ impl Turn {
         self.status = self.job.status.clone().unwrap_or_default();
         self.state = self.was.clone();
         self.work = Work::default();
+        self.gives = None;
         self.notes.clear();
     }
 

@@ -72,9 +72,14 @@ impl Planner {
         }
     }
 
+    /// The levels that a job can ask for, the widest first.
+    pub fn levels(&self) -> impl Iterator<Item = &str> {
+        self.topology.iter().map(String::as_str).chain([HOSTNAME])
+    }
+
     /// Whether a job can ask for a level.
     pub fn knows_level(&self, level: &str) -> bool {
-        level == HOSTNAME || self.topology.iter().any(|known| known == level)
+        self.levels().any(|known| known == level)
     }
 }
 

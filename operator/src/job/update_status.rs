@@ -111,6 +111,7 @@ fn rejected(menu: &Menu) -> Vec<Rejected> {
 
 /// Why it does not run, with the numbers; nothing while it runs or once it has ended.
 fn waiting(turn: &Turn, now: Timestamp) -> Option<Waiting> {
+    let before = turn.job.status.as_ref().and_then(|status| status.waiting.as_ref());
     let (reason, numbers, message) = match (&turn.state.phase, &turn.waiting) {
         (Phase::Running { .. } | Phase::Complete | Phase::Failed { .. } | Phase::Stopping { .. }, _) => return None,
         (Phase::Committed { .. } | Phase::Starting { .. }, _) => {
@@ -125,9 +126,12 @@ fn waiting(turn: &Turn, now: Timestamp) -> Option<Waiting> {
         }
         (_, Some((reason, numbers, message))) => (*reason, numbers.clone(), message.clone()),
         (Phase::Suspended, None) => (Reason::Suspended, WaitNumbers::default(), "spec.suspend is true".into()),
+        // An unlawful plan says nothing: the last word stands.
+        (_, None) if before.is_some_and(|waiting| waiting.reason != Reason::Starting.as_str()) => {
+            return before.cloned();
+        }
         (_, None) => (Reason::Pending, WaitNumbers::default(), "it was not looked at yet".into()),
     };
-    let before = turn.job.status.as_ref().and_then(|status| status.waiting.as_ref());
     let since = before.filter(|w| w.reason == reason.as_str()).and_then(|w| w.since.clone()).unwrap_or(Time(now));
     let counted = |n: u32| (n > 0).then(|| integer(n));
     let counts = numbers.needs_gpus > 0;
