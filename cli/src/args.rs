@@ -154,8 +154,8 @@ pub(crate) struct PlanArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct SimulateArgs {
-    /// Workload: a file of jobs (CSV as Pollux and Sia have it, JSON lines, or a list of Philly), or pollux-1 to pollux-8,
-    /// which are built in
+    /// Workload: pollux-1 to pollux-8, which are built in, or a file, told apart by its form: CSV as Pollux and Sia have it, JSON
+    /// lines, Philly's list or log, a trace of Gavel, pods of Alibaba's openb; FILE#CLUSTER draws jobs from Acme's summary
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: String,
     /// Cluster, as kinds of GPU with their nodes and GPUs of each, such as t4=16x4 or aws=6x4,rtx=3x8
@@ -164,8 +164,9 @@ pub(crate) struct SimulateArgs {
     /// Policies, with commas between them
     #[arg(long = "policy", value_name = "NAME", value_delimiter = ',', default_value = "plimsoll-b,sia,tiresias")]
     pub(crate) policies: Vec<String>,
-    /// Folder with a folder of profiles for each application; those of the Pollux paper on T4 unless given
-    #[arg(long, value_name = "DIR")]
+    /// Folder with a folder of profiles for each application (those of the Pollux paper on T4 unless given), or Gavel's table of
+    /// throughputs for a trace of Gavel
+    #[arg(long, value_name = "PATH")]
     pub(crate) profiles: Option<PathBuf>,
     /// Rules: those of a published simulator, or of a real cluster, in which moves are paid and things go wrong
     #[arg(long, value_enum, default_value_t = World::Real)]

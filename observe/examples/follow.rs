@@ -11,7 +11,8 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use plimsoll_crds::TrainingJob;
 use plimsoll_menu::{Batch, Candidate, ClassName, Fit, Layout, Menu, Prediction, Shape};
 use plimsoll_observe::{Follower, Objects, Planned, Settings, snapshot};
-use plimsoll_scheduling::{Allocation, Event, Standing};
+use plimsoll_scheduling::check::check;
+use plimsoll_scheduling::{Allocation, Event, Standing, plan};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -81,6 +82,14 @@ fn main() {
         },
         1,
     );
+
+    let start = Instant::now();
+    let decided = plan(follower.snapshot(), now);
+    println!("a plan                                {:>10.3} ms", start.elapsed().as_secs_f64() * 1e3);
+    let start = Instant::now();
+    let violations = check(follower.snapshot(), &decided, now);
+    println!("proof of it                           {:>10.3} ms", start.elapsed().as_secs_f64() * 1e3);
+    assert!(violations.is_empty(), "{violations:?}");
 
     let mut other = follower.snapshot().clone();
     let nodes: Vec<Event> = other.nodes.iter().cloned().map(changed_node).collect();

@@ -14,7 +14,7 @@ use k8s_openapi::api::{
 use kube::ResourceExt as _;
 use plimsoll_crds::{AcceleratorClass, AcceleratorClassSpec, AcceleratorNode, TrainingQueue};
 use plimsoll_menu::ClassName;
-use plimsoll_scheduling::{Event, JobKey, Snapshot};
+use plimsoll_scheduling::{Event, JobKey, Sizes, Snapshot};
 
 use self::pods::Pods;
 use self::seen::{Changes, Seen};
@@ -85,6 +85,11 @@ impl Follower {
     /// The snapshot as of the last look.
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
+    }
+
+    /// Carries the sizes that a plan chose on to the next snapshot, so that they stay for a whole round.
+    pub fn carry(&mut self, sizes: Sizes) {
+        self.snapshot.apply(Event::Sizes(sizes));
     }
 
     /// Looks at all objects there are, in any order, and at all jobs that are neither complete nor failed. Returns what has

@@ -17,6 +17,7 @@ use plimsoll_scheduling::{
     Allocation, Class, Elasticity, Job, JobKey, Mode, PodNeeds, Reason, Rules, Snapshot, Standing, TopologyAsk,
 };
 
+use crate::quantity::Amount;
 use crate::{TemplateError, TemplateView, host_memory, namespace_quotas, needs, nodes, queues};
 
 /// The objects of a cluster that a plan may depend on, besides jobs. Their order does not matter.
@@ -134,12 +135,20 @@ pub fn snapshot(objects: &Objects, jobs: &[Planned], settings: &Settings, now: T
     }
 }
 
+/// Money for an hour of one device; one that cannot be read is not known.
+fn price(class: &AcceleratorClass) -> Option<f64> {
+    let price = Amount::try_from(class.spec.price_per_hour.as_ref()?).ok()?;
+    price.is_positive().then(|| price.as_f64())
+}
+
 pub(crate) fn class(class: &AcceleratorClass) -> Class {
     let share = |percent: Option<i32>| percent.map(|percent| f64::from(percent) / 100.0);
     let line = class.spec.load_line.as_ref();
     Class {
         name: ClassName::new(class.name_any()),
         resource: class.spec.resource_name.clone(),
+        price_per_hour: price(class),
+        watts: class.spec.watts.filter(|watts| *watts > 0).map(f64::from),
         line: LoadLine {
             low_activity: share(line.and_then(|l| l.low_activity_percent)).unwrap_or(LoadLine::DEFAULT.low_activity),
             memory: share(line.and_then(|l| l.memory_percent)).unwrap_or(LoadLine::DEFAULT.memory),

@@ -139,8 +139,13 @@ impl Cycle {
         self.follower.follow(&world.objects, &planned, &config.planning(), now);
         let snapshot = self.follower.snapshot().clone();
         let plan = plan(&snapshot, now);
-        let worth = plan.worth;
+        let sizes = plan.sizes.clone();
+        let worth = sizes.as_ref().map(|sizes| sizes.worth);
         let (plan, lawful) = self.inspector.inspect(&snapshot, plan, now);
+        match sizes {
+            Some(sizes) if lawful => self.follower.carry(sizes),
+            _ => {}
+        }
         if !lawful {
             self.metrics.unlawful_plans.inc();
         }

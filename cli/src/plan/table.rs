@@ -32,7 +32,7 @@ pub(super) fn render(snapshot: &Snapshot, plan: &Plan, wide: bool) -> String {
         let (gpus, class) = (kept.shape.gpus(), &kept.shape.class);
         text.push_str(&format!("\nkept for {}: {gpus} x {class} on {} {from}", kept.job, kept.nodes.join(", ")));
     }
-    if let Some(worth) = plan.worth {
+    if let Some(worth) = plan.sizes.as_ref().map(|sizes| sizes.worth) {
         let (value, bound, gap) = (worth.value, worth.bound, worth.gap() * 100.0);
         text.push_str(&format!("\nworth {value:.4} of at most {bound:.4}: a gap of {gap:.2} %"));
     }

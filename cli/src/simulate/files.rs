@@ -16,11 +16,16 @@ pub(crate) enum FilesError {
         #[source]
         source: io::Error,
     },
+    #[error("failed to read {}: it is compressed; unpack it with gunzip first", path.display())]
+    Compressed { path: PathBuf },
     #[error("failed to find a profile in {}: it should hold a folder for each application, with validation-*.csv and placements-*.csv", path.display())]
     NoProfile { path: PathBuf },
 }
 
 pub(super) fn text(path: &Path) -> Result<String, FilesError> {
+    if path.extension().is_some_and(|kind| kind == "gz") {
+        return Err(FilesError::Compressed { path: path.to_owned() });
+    }
     std::fs::read_to_string(path).map_err(|source| FilesError::Read { path: path.to_owned(), source })
 }
 

@@ -3,6 +3,7 @@
 mod charts;
 mod files;
 mod report;
+mod trace;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -10,9 +11,8 @@ use std::path::PathBuf;
 
 use comfy_table::{CellAlignment, Table, presets};
 use plimsoll_simulator::policy::{NAMES, by_name};
-use plimsoll_simulator::profile::Catalogue;
 use plimsoll_simulator::{Figures, Outcome as Simulated, ReadError, Rules, SimulationError};
-use plimsoll_simulator::{builtin, energy_kwh, finish_time_fairness, simulate};
+use plimsoll_simulator::{energy_kwh, finish_time_fairness, simulate};
 use thiserror::Error;
 
 use crate::args::{SimulateArgs, World};
@@ -29,6 +29,12 @@ pub(crate) enum SimulateError {
     Policy { name: String },
     #[error("failed to find the built-in workload {name}; known: pollux-1 to pollux-8, or give a file")]
     Workload { name: String },
+    #[error(
+        "failed to time the jobs of {trace}: they are Gavel's, and its table of throughputs says how fast they are; give it with --profiles FILE"
+    )]
+    Table { trace: String },
+    #[error("failed to choose a cluster of {path}: it sums several up; write {}", names.join(" or "))]
+    Cluster { path: String, names: Vec<String> },
     #[error(transparent)]
     Simulation(#[from] SimulationError),
     #[error("failed to draw the report")]
@@ -66,25 +72,13 @@ pub(crate) fn run(
 }
 
 fn runs(args: &SimulateArgs, stderr: &mut dyn Write) -> Result<Vec<Run>, SimulateError> {
-    let kinds: Vec<String> = args.cluster.kinds.iter().map(|kind| kind.name.clone()).collect();
-    let profiles = match &args.profiles {
-        Some(folder) => files::profiles(folder)?,
-        None => builtin::profiles(),
-    };
-    let catalogue = Catalogue::read(&profiles, &kinds)?;
-    let text = match builtin::WORKLOADS.iter().find(|(name, _)| *name == args.trace) {
-        Some((_, text)) => (*text).to_owned(),
-        None if args.trace.starts_with("pollux-") => {
-            return Err(SimulateError::Workload { name: args.trace.clone() });
-        }
-        None => files::text(args.trace.as_ref())?,
-    };
+    let (jobs, catalogue) = trace::load(&args.trace, args.profiles.as_deref(), &args.cluster, args.seed)?;
     let rules = match args.world {
         World::Sia => Rules::SIA,
         World::Pollux => Rules::POLLUX,
         World::Real => Rules::real(args.seed),
     };
-    let workload = rules.world.distort(&plimsoll_simulator::workload::read(&args.trace, &text)?);
+    let workload = rules.world.distort(&jobs);
     let mut runs = Vec::new();
     for (at, name) in args.policies.iter().enumerate() {
         // Talk, which nobody need hear.

@@ -60,6 +60,11 @@ impl Amounts {
             && fits(self.pods, room.pods)
     }
 
+    /// Devices, CPU in thousandths, and bytes of memory.
+    pub(crate) fn gpus_cpu_memory(self) -> (i64, i64, i64) {
+        (self.gpus, self.cpu_milli, self.memory_bytes)
+    }
+
     /// Both together.
     pub(crate) fn plus(self, other: Self) -> Self {
         self.zip(other, i64::saturating_add)
@@ -73,6 +78,11 @@ impl Amounts {
     /// The larger of each.
     pub(crate) fn max(self, other: Self) -> Self {
         self.zip(other, i64::max)
+    }
+
+    /// The smaller of each.
+    pub(crate) fn min(self, other: Self) -> Self {
+        self.zip(other, i64::min)
     }
 
     fn zip(self, other: Self, f: impl Fn(i64, i64) -> i64) -> Self {

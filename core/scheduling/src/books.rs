@@ -1,20 +1,23 @@
 //! Who holds what: rooms on nodes, devices per queue and ResourceQuotas, as they are now and as they will be.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use plimsoll_menu::{ClassName, Shape};
 
 use crate::amounts::Amounts;
 use crate::cluster::Cluster;
 use crate::namespace_quota::{Charges, charges};
+use crate::placement::Rooms;
+use crate::quota::{Tree, Usage};
 use crate::{Job, JobKey, Queue, Standing};
 
 /// What a job takes: on each node, of each class, and of its namespace's quotas.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Footprint<'a> {
     pub(crate) pods: BTreeMap<usize, Amounts>,
-    gpus: BTreeMap<&'a ClassName, i64>,
-    counted: Charges,
+    pub(crate) gpus: BTreeMap<&'a ClassName, i64>,
+    pub(crate) counted: Charges,
 }
 
 impl<'a> Footprint<'a> {
@@ -64,19 +67,20 @@ impl<'a> Footprint<'a> {
 #[derive(Clone)]
 pub(crate) struct Ledger<'a> {
     /// What is left on each node.
-    pub(crate) rooms: Vec<Amounts>,
-    /// Devices that the jobs of a queue hold.
-    held: BTreeMap<(&'a str, &'a ClassName), i64>,
+    pub(crate) rooms: Rooms,
+    /// The queues, and the devices that they hold.
+    pub(crate) tree: Arc<Tree<'a>>,
+    pub(crate) usage: Usage,
     /// What is left of each line of the ResourceQuotas.
-    left: Vec<i64>,
+    pub(crate) left: Vec<i64>,
 }
 
 impl<'a> Ledger<'a> {
     fn empty(cluster: &Cluster<'a>) -> Self {
-        let room = |node| Amounts::offered(node).minus(Amounts::held_by_others(node));
         Self {
-            rooms: cluster.nodes.iter().map(|node| room(node)).collect(),
-            held: BTreeMap::new(),
+            rooms: Rooms::new(cluster),
+            tree: Arc::clone(&cluster.tree),
+            usage: cluster.tree.nothing_held(),
             left: cluster.quotas.rooms(),
         }
     }
@@ -85,9 +89,7 @@ impl<'a> Ledger<'a> {
         for (&node, &pod) in &footprint.pods {
             self.rooms[node] = self.rooms[node].minus(pod);
         }
-        for (&class, &gpus) in &footprint.gpus {
-            *self.held.entry((queue, class)).or_default() += gpus;
-        }
+        self.charge_quota(queue, footprint);
         for (&line, &charge) in &footprint.counted {
             self.left[line] = self.left[line].saturating_sub(charge);
         }
@@ -97,22 +99,40 @@ impl<'a> Ledger<'a> {
         for (&node, &pod) in &footprint.pods {
             self.rooms[node] = self.rooms[node].plus(pod);
         }
-        for (&class, &gpus) in &footprint.gpus {
-            *self.held.entry((queue, class)).or_default() -= gpus;
-        }
+        self.release_quota(queue, footprint);
         for (&line, &charge) in &footprint.counted {
             self.left[line] = self.left[line].saturating_add(charge);
         }
     }
 
-    /// Devices of a class that a queue holds.
-    pub(crate) fn held(&self, queue: &'a str, class: &'a ClassName) -> u32 {
-        u32::try_from(self.held.get(&(queue, class)).copied().unwrap_or(0)).unwrap_or(0)
+    /// Charges the queue alone: a queue that does not exist holds nothing.
+    fn charge_quota(&mut self, queue: &str, footprint: &Footprint<'a>) {
+        self.change_quota(queue, footprint, 1);
+    }
+
+    fn release_quota(&mut self, queue: &str, footprint: &Footprint<'a>) {
+        self.change_quota(queue, footprint, -1);
+    }
+
+    fn change_quota(&mut self, queue: &str, footprint: &Footprint<'a>, sign: i64) {
+        let Some(place) = self.tree.place(queue) else { return };
+        for (&class, &gpus) in &footprint.gpus {
+            self.tree.charge(&mut self.usage, place, self.tree.column(class), sign * gpus);
+        }
+    }
+
+    /// Devices of a class that a queue holds, those that its children borrow of it included.
+    pub(crate) fn held(&self, queue: &str, class: &ClassName) -> u32 {
+        let place = self.tree.place(queue);
+        let held = place.map_or(0, |place| self.tree.held(&self.usage, place, self.tree.column(class)));
+        u32::try_from(held).unwrap_or(0)
     }
 
     /// Whether a queue may hold this many more devices of a class.
-    pub(crate) fn quota_allows(&self, queue: &'a Queue, class: &'a ClassName, gpus: u32) -> bool {
-        limit(queue, class).is_none_or(|limit| self.held(&queue.name, class).saturating_add(gpus) <= limit)
+    pub(crate) fn quota_allows(&self, queue: &Queue, class: &ClassName, gpus: u32) -> bool {
+        let Some(place) = self.tree.place(&queue.name) else { return false };
+        let available = self.tree.available(&self.usage, place, self.tree.column(class));
+        available.is_none_or(|available| i64::from(gpus) <= available)
     }
 
     /// The first line of a ResourceQuota that leaves too little for these pods, and what it leaves.
@@ -139,15 +159,11 @@ impl<'a> Ledger<'a> {
     }
 }
 
-/// Devices of a class that a queue may hold at once; `None` without a limit.
-pub(crate) fn limit(queue: &Queue, class: &ClassName) -> Option<u32> {
-    queue.classes.as_ref().map(|classes| classes.get(class).map_or(0, |share| share.nominal))
-}
-
 /// Two states of the cluster: now, and once all that is leaving has left.
 ///
 /// What starts is charged to both. What is kept for a job that waits is charged to the future alone: a later job must fit
 /// both, so it may use what the earlier one cannot use now or then, but not what its wait would end with.
+#[derive(Clone)]
 pub(crate) struct Books<'a> {
     pub(crate) now: Ledger<'a>,
     pub(crate) future: Ledger<'a>,
@@ -155,7 +171,7 @@ pub(crate) struct Books<'a> {
 }
 
 /// Devices of a class that will be given back.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Coming<'a> {
     gpus: i64,
     from: BTreeSet<&'a JobKey>,
@@ -204,6 +220,11 @@ impl<'a> Books<'a> {
         self.now.charge(queue, &from.or(to));
         self.future.release(queue, from);
         self.future.charge(queue, to);
+        self.count_coming(cluster, &job.key, from, to);
+    }
+
+    /// A gang will leave another in its place, or nothing; the future's books know that already.
+    pub(crate) fn gives(&mut self, cluster: &Cluster<'a>, job: &'a Job, from: &Footprint<'a>, to: &Footprint<'a>) {
         self.count_coming(cluster, &job.key, from, to);
     }
 

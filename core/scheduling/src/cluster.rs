@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use plimsoll_menu::{ClassName, Shape};
+use plimsoll_menu::{Candidate, ClassName, Shape};
 
 use crate::admits::admits;
 use crate::amounts::Amounts;
 use crate::namespace_quota::NamespaceQuotas;
-use crate::{Class, Job, JobKey, Node, Queue, Snapshot};
+use crate::placement::{Targets, Topology, admits_devices};
+use crate::quota::Tree;
+use crate::{Class, Job, JobKey, Node, Queue, Sizes, Snapshot};
 
 /// The snapshot, indexed.
 pub(crate) struct Cluster<'a> {
@@ -20,15 +22,22 @@ pub(crate) struct Cluster<'a> {
     pub(crate) jobs: Vec<&'a Job>,
     /// ResourceQuotas.
     pub(crate) quotas: NamespaceQuotas<'a>,
-    queues: BTreeMap<&'a str, &'a Queue>,
+    /// Queues.
+    pub(crate) tree: Arc<Tree<'a>>,
+    /// Where nodes stand.
+    pub(crate) topology: Topology<'a>,
+    /// What is expected on nodes of each class.
+    pub(crate) targets: Targets<'a>,
     classes: BTreeMap<&'a ClassName, &'a Class>,
     by_name: BTreeMap<&'a str, usize>,
     by_class: BTreeMap<&'a ClassName, Vec<usize>>,
+    aims: BTreeMap<&'a JobKey, &'a Candidate>,
 }
 
 impl<'a> Cluster<'a> {
     pub(crate) fn new(snapshot: &'a Snapshot) -> Self {
-        let Snapshot { version: _, classes, nodes, topology: _, queues, namespace_quotas, jobs, rules: _ } = snapshot;
+        let Snapshot { version: _, classes, nodes, topology, queues, namespace_quotas, jobs, rules: _, sizes: _ } =
+            snapshot;
         let nodes: Vec<&Node> = nodes.iter().map(Arc::as_ref).collect();
         let mut jobs: Vec<&Job> = jobs.iter().map(Arc::as_ref).collect();
         jobs.sort_by_key(|job| turn(job));
@@ -38,17 +47,43 @@ impl<'a> Cluster<'a> {
         }
         Self {
             by_name: nodes.iter().enumerate().map(|(index, node)| (node.name.as_str(), index)).collect(),
-            by_class,
             quotas: NamespaceQuotas::new(namespace_quotas),
-            queues: queues.iter().map(|queue| (queue.name.as_str(), &**queue)).collect(),
+            tree: Arc::new(Tree::new(queues.iter().map(Arc::as_ref), by_class.keys().copied())),
             classes: classes.iter().map(|class| (&class.name, &**class)).collect(),
+            topology: Topology::new(topology, &nodes),
+            targets: Targets::new(&nodes, &jobs),
+            aims: BTreeMap::new(),
+            by_class,
             nodes,
             jobs,
         }
     }
 
+    /// Takes in which size each job should have.
+    pub(crate) fn aim(&mut self, sizes: &Sizes) {
+        for &job in &self.jobs {
+            let Some(shape) = sizes.jobs.get(&job.key).and_then(|size| size.shape.as_ref()) else { continue };
+            let of_shape = job.menu.candidates.iter().filter(|candidate| candidate.shape == *shape);
+            let seconds = |candidate: &&Candidate| candidate.predicted.step_seconds;
+            let best = of_shape.min_by(|a, b| b.in_band.cmp(&a.in_band).then(seconds(a).total_cmp(&seconds(b))));
+            if let Some(candidate) = best {
+                self.aims.insert(&job.key, candidate);
+            }
+        }
+    }
+
+    /// The candidate that a job should run as.
+    pub(crate) fn aim_of(&self, job: &JobKey) -> Option<&'a Candidate> {
+        self.aims.get(job).copied()
+    }
+
     pub(crate) fn queue(&self, name: &str) -> Option<&'a Queue> {
-        self.queues.get(name).copied()
+        self.tree.place(name).map(|place| self.tree.queue(place))
+    }
+
+    /// Devices of a class that jobs of a queue may ever hold; `None` without a limit.
+    pub(crate) fn most(&self, queue: &Queue, class: &ClassName) -> Option<u32> {
+        self.tree.place(&queue.name).and_then(|place| self.tree.most(place, self.tree.column(class)))
     }
 
     pub(crate) fn class(&self, name: &ClassName) -> Option<&'a Class> {
@@ -64,6 +99,11 @@ impl<'a> Cluster<'a> {
         self.by_class.get(class).map_or(&[], Vec::as_slice)
     }
 
+    /// Classes that have nodes, with them, in order.
+    pub(crate) fn classes_with_nodes(&self) -> impl Iterator<Item = (&'a ClassName, &[usize])> {
+        self.by_class.iter().map(|(class, nodes)| (*class, nodes.as_slice()))
+    }
+
     /// Devices of a class in all.
     pub(crate) fn gpus_of_class(&self, class: &ClassName) -> u32 {
         self.of_class(class).iter().map(|&index| self.nodes[index].gpus).sum()
@@ -76,33 +116,44 @@ pub(crate) fn turn(job: &Job) -> (Reverse<i32>, Timestamp, &str, &JobKey) {
     (Reverse(job.priority), job.arrival, &job.uid, &job.key)
 }
 
-/// The nodes that the pods of one job may use, whatever is free there; worked out once per class.
+/// The nodes that the pods of one job, or of one kind of jobs, may use, whatever is free there; worked out once per class.
 pub(crate) struct Usable<'c, 'a> {
     cluster: &'c Cluster<'a>,
     job: &'a Job,
     by_class: BTreeMap<&'a ClassName, Vec<usize>>,
+    could_hold: BTreeMap<(&'a ClassName, u32, bool), u32>,
 }
 
 impl<'c, 'a> Usable<'c, 'a> {
     pub(crate) fn new(cluster: &'c Cluster<'a>, job: &'a Job) -> Self {
-        Self { cluster, job, by_class: BTreeMap::new() }
+        Self { cluster, job, by_class: BTreeMap::new(), could_hold: BTreeMap::new() }
     }
 
     /// By name, closed nodes too.
     pub(crate) fn of_class(&mut self, class: &'a ClassName) -> &[usize] {
-        let Self { cluster, job, by_class } = self;
+        let Self { cluster, job, by_class, could_hold: _ } = self;
         by_class.entry(class).or_insert_with(|| {
             let nodes = cluster.of_class(class).iter().copied();
             nodes.filter(|&index| admits(cluster.nodes[index], &job.needs)).collect()
         })
     }
 
-    /// How many nodes could hold a pod of this shape if nobody else were there, closed nodes too: they may open again.
+    /// How many nodes could hold a pod of this shape if nobody else were there, closed nodes too: they may open again. Those of the
+    /// domain with the most of them, where the job requires one.
     pub(crate) fn that_could_hold(&mut self, shape: &'a Shape) -> u32 {
+        let key = (&shape.class, shape.gpus_per_pod, shape.pods > 1);
+        if let Some(&count) = self.could_hold.get(&key) {
+            return count;
+        }
         let pod = Amounts::of_pod(&self.job.needs, shape.gpus_per_pod);
-        let cluster = self.cluster;
+        let (cluster, near) = (self.cluster, &self.job.topology);
         let usable = self.of_class(&shape.class);
-        let count = usable.iter().filter(|&&index| pod.fits_in(&Amounts::offered(cluster.nodes[index]))).count();
-        u32::try_from(count).unwrap_or(u32::MAX)
+        let could = |index: &usize| {
+            let node = cluster.nodes[*index];
+            pod.fits_in(&Amounts::offered(node)) && admits_devices(node, shape.pods, shape.gpus_per_pod)
+        };
+        let count = cluster.topology.most_together(near, usable.iter().copied().filter(could));
+        self.could_hold.insert(key, count);
+        count
     }
 }

@@ -7,40 +7,33 @@ use jiff::Timestamp;
 use crate::books::Books;
 use crate::cluster::Cluster;
 use crate::moves::{self, Reach};
-use crate::start;
 use crate::{Action, Decision, JobKey, Plan, Snapshot, Standing};
+use crate::{explain, sizes, start};
 
 /// Decides what happens to every job of the snapshot.
 pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
     let rules = &snapshot.rules.moves;
     // 1. Index the snapshot, and account for what is held.
-    let cluster = Cluster::new(snapshot);
+    let mut cluster = Cluster::new(snapshot);
     let mut books = Books::open(&cluster);
     let mut actions: BTreeMap<&JobKey, Action> = BTreeMap::new();
+
+    // 2. Choose sizes for all jobs together.
+    let sizes = sizes::choose(snapshot, &cluster, now);
+    cluster.aim(&sizes);
 
     // 2. Move what can do better within its own devices.
     moves::decide(&cluster, &mut books, rules, now, Reach::WithinHeld, &mut actions);
 
-    // 3. Start what waits, in turn.
-    let mut waiters = start::start(&cluster, &mut books, &mut actions);
+    // 3. Start what waits, in turn; take back what those are entitled to who cannot, and keep it for them.
+    let mut started = start::start(&cluster, &mut books, &snapshot.rules, now, &mut actions);
 
     // 4. Move what can do better elsewhere, with what nobody waits for.
-    let wanted: BTreeSet<_> = waiters.iter().flat_map(|waiter| waiter.wants(&cluster, &books)).collect();
+    let wanted: BTreeSet<_> = started.waiters.iter().flat_map(|waiter| waiter.wants(&cluster, &books)).collect();
     moves::decide(&cluster, &mut books, rules, now, Reach::Anywhere { wanted: &wanted }, &mut actions);
 
     // 5. Say why the others wait, against what is left.
-    let mut waiting: BTreeMap<&str, u32> = BTreeMap::new();
-    for waiter in &waiters {
-        *waiting.entry(&waiter.job.queue).or_default() += 1;
-    }
-    let mut position: BTreeMap<&str, u32> = BTreeMap::new();
-    for waiter in &mut waiters {
-        let queue = waiter.job.queue.as_str();
-        let place = position.entry(queue).or_default();
-        *place += 1;
-        let all = waiting.get(queue).copied().unwrap_or(0);
-        actions.insert(&waiter.job.key, waiter.explain(&cluster, &books, *place, all));
-    }
+    actions.extend(explain::explain(&cluster, &books, &mut started));
 
     // 6. Everything else stays as it is.
     let mut decisions: Vec<Decision> = cluster
@@ -57,5 +50,5 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
         })
         .collect();
     decisions.sort_by(|a, b| a.job.cmp(&b.job));
-    Plan { decisions, reservations: Vec::new(), worth: None }
+    Plan { decisions, reservations: started.reservations, sizes: Some(sizes) }
 }

@@ -13,28 +13,41 @@
 
 mod admits;
 mod amounts;
+mod backfill;
 mod books;
 pub mod check;
 mod cluster;
 mod cycle;
 pub mod elastic;
+mod estimate;
+mod explain;
 mod gain;
+mod kinds;
 mod moves;
 mod namespace_quota;
 mod options;
+mod order;
 mod placement;
 mod plan;
+mod preempt;
+mod quota;
 mod reason;
+mod sizes;
 mod snapshot;
 mod start;
+mod waiter;
 mod words;
 
 pub use cycle::plan;
+pub use elastic::{JobHour, Objective};
 pub use namespace_quota::over_counted;
-pub use plan::{Action, Cause, Decision, Plan, Reservation, StartEstimate, WaitNumbers, Worth};
+pub use placement::consolidate::{Consolidation, Relocation, consolidate};
+pub use placement::fragmentation;
+pub use plan::{Action, Cause, Decision, Plan, Reservation, StartEstimate, WaitNumbers};
+pub use quota::{QueueFault, queue_faults};
 pub use reason::Reason;
 pub use snapshot::{
     Allocation, Budget, BudgetUnit, Class, Counted, Elasticity, Event, Job, JobKey, Keyed, Mode, MoveRules,
-    NamespaceQuota, Node, NodeExpression, Objective, PodNeeds, Preemption, Queue, QuotaLimit, Reclaims, Resources,
-    Rules, Saved, Share, Snapshot, Standing, Table, Taint, Takes, Target, Toleration, TopologyAsk, Version,
+    NamespaceQuota, Node, NodeExpression, PodNeeds, Preemption, Queue, QuotaLimit, Reclaims, Resources, Rules, Saved,
+    Share, Size, Sizes, Snapshot, Standing, Table, Taint, Takes, Target, Toleration, TopologyAsk, Version, Worth,
 };

@@ -11,7 +11,7 @@ use crate::cluster::{Cluster, Usable};
 use crate::gain::{self, Change};
 use crate::namespace_quota::charges;
 use crate::placement::{Gang, When};
-use crate::start::Want;
+use crate::waiter::Want;
 use crate::{Action, Allocation, Job, JobKey, Mode, MoveRules, Standing};
 
 /// Which moves are looked at.
@@ -48,7 +48,7 @@ pub(crate) fn decide<'a>(
 }
 
 /// Whether a job may be moved at all now.
-fn may_move(cluster: &Cluster<'_>, job: &Job, held: &Allocation, rules: &MoveRules, now: Timestamp) -> bool {
+pub(crate) fn may_move(cluster: &Cluster<'_>, job: &Job, held: &Allocation, rules: &MoveRules, now: Timestamp) -> bool {
     let queue_limit = cluster.queue(&job.queue).and_then(|queue| queue.moves_per_job_hour);
     let per_hour = queue_limit.map_or(rules.per_job_hour, |limit| limit.min(rules.per_job_hour));
     let calm_since = held.last_move.map_or(held.since, |last| last.max(held.since));
@@ -76,6 +76,10 @@ fn improve<'a>(
     let low_activity = cluster.class(&held.shape.class).map_or(0.0, |class| class.line.low_activity);
     let mut usable = Usable::new(cluster, job);
     for candidate in job.menu.candidates.iter().take_while(|candidate| !gain::is_current(candidate, held)) {
+        let gpus = candidate.shape.gpus();
+        if gpus > held.shape.gpus() && cluster.aim_of(&job.key).is_some_and(|aim| gpus > aim.shape.gpus()) {
+            continue;
+        }
         let Some(change) = gain::change(job, held, candidate) else { continue };
         let Some((cause, message)) = gain::worth(job, held, candidate, change, rules, low_activity) else { continue };
         if change == Change::Live {
@@ -145,5 +149,5 @@ fn room<'a>(
     }
     let pod = Amounts::of_pod(&job.needs, shape.gpus_per_pod);
     let usable = usable.of_class(&shape.class);
-    Gang { pod, pods: shape.pods, usable, holds }.place(cluster, books, when)
+    Gang { pod, pods: shape.pods, near: &job.topology, usable, holds }.place(cluster, books, when)
 }

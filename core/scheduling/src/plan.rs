@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use plimsoll_menu::{Batch, Candidate, Shape};
 use serde::{Deserialize, Serialize};
 
-use crate::{JobKey, Reason};
+use crate::{JobKey, Reason, Sizes};
 
 /// One decision per job, in order of job key.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -14,9 +14,9 @@ pub struct Plan {
     /// What is kept for jobs that wait, in order of their turns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reservations: Vec<Reservation>,
-    /// How good the sizes are.
+    /// The size that each job should have. The next snapshot carries them on, so that they stay for a whole round.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub worth: Option<Worth>,
+    pub sizes: Option<Sizes>,
 }
 
 /// What is kept for a job that waits.
@@ -31,22 +31,6 @@ pub struct Reservation {
     /// From when on, as far as ends can be predicted; `None` once those who hold them are giving them back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub starts_at: Option<Timestamp>,
-}
-
-/// How good the sizes that a plan chose are, by the cluster's objective.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Worth {
-    /// What they are worth.
-    pub value: f64,
-    /// What no choice is worth more than.
-    pub bound: f64,
-}
-
-impl Worth {
-    /// By how much a better choice could be better: a share of the bound, 0 to 1.
-    pub fn gap(&self) -> f64 {
-        if self.bound > 0.0 { ((self.bound - self.value) / self.bound).clamp(0.0, 1.0) } else { 0.0 }
-    }
 }
 
 /// What happens to one job.
@@ -136,6 +120,9 @@ pub struct WaitNumbers {
     pub gpus_per_pod: u32,
     /// Nodes that could take one of its pods now.
     pub nodes_that_fit: u32,
+    /// The most of those nodes that stand in one domain of the level that the job requires; `None` where it requires none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes_together: Option<u32>,
     /// Devices of the class free now, anywhere.
     pub free_gpus: u32,
     /// Devices of the class in all.

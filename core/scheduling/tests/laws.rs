@@ -76,7 +76,10 @@ fn random_clusters_are_not_trivial() {
     let mut seen = std::collections::BTreeMap::new();
     for _ in 0..2000 {
         let snapshot = snapshots().new_tree(&mut runner).expect("a snapshot").current();
-        for decision in plan(&snapshot.snapshot(), now()).decisions {
+        let plan = plan(&snapshot.snapshot(), now());
+        let timed = plan.reservations.iter().filter(|reservation| reservation.starts_at.is_some()).count();
+        *seen.entry("reservation of a predicted end".to_owned()).or_insert(0) += timed;
+        for decision in plan.decisions {
             let word = match decision.action {
                 Action::Keep => "Keep".to_owned(),
                 Action::Start { .. } => "Start".to_owned(),
@@ -106,6 +109,11 @@ fn random_clusters_are_not_trivial() {
         "WaitingForCapacity",
         "WaitingForCapacity kept",
         "BackoffAfterFailure",
+        "BudgetExhausted",
+        "WaitingForPreemption",
+        "Preempt",
+        "Move Reclaimed",
+        "reservation of a predicted end",
     ] {
         assert!(seen.get(word).is_some_and(|count| *count >= 5), "{word} is too rare: {seen:?}");
     }

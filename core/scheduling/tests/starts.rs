@@ -3,7 +3,7 @@
 mod world;
 
 use plimsoll_menu::{Candidate, ClassName, Rejection, RejectionReason};
-use plimsoll_scheduling::{Action, Reason, Standing, Taint, Target, Toleration};
+use plimsoll_scheduling::{Action, Elasticity, Job, Reason, Standing, Taint, Target, Toleration};
 use world::*;
 
 fn gang(pods: u32, gpus: u32) -> Candidate {
@@ -42,12 +42,20 @@ fn priority_goes_first_then_arrival_then_uid() {
     let mut twin = job("b", 2, vec![gang(1, 4)]);
     twin.uid = "uid-0".into();
     let jobs = vec![job("a", 2, vec![gang(1, 4)]), twin, job("c", 1, vec![gang(1, 4)]), urgent];
-    let plan = lawful(&snapshot(fleet(3, "t4", 4), jobs));
+    let mut world = snapshot(fleet(3, "t4", 4), jobs);
+    world.rules.starvation_bound_seconds = 200_000.0;
+    let plan = lawful(&world);
     for name in ["z", "c", "b"] {
         assert!(matches!(action(&plan, name), Action::Start { .. }), "{name}");
     }
     let Action::Wait { reason: Reason::WaitingForCapacity, numbers, .. } = action(&plan, "a") else { unreachable!() };
     assert_eq!((numbers.position, numbers.waiting), (1, 1));
+}
+
+/// The job, bound to its count once it runs.
+fn moldable(mut job: Job) -> Job {
+    job.elasticity = Elasticity::Moldable;
+    job
 }
 
 #[test]
@@ -57,11 +65,13 @@ fn a_job_takes_the_next_candidate_when_it_is_at_most_twice_as_slow() {
     assert_eq!(nodes_of(&plan, "a").len(), 2);
     let mut half = fleet(2, "t4", 4);
     half[0].gpus_held_by_others = 1;
-    let plan = lawful(&snapshot(half.clone(), vec![job("a", 1, menu)]));
+    let plan = lawful(&snapshot(half.clone(), vec![moldable(job("a", 1, menu))]));
     assert_eq!(nodes_of(&plan, "a"), ["n2"]);
     let slow = vec![gang(2, 4), candidate(shape("t4", 1, 4), 2.1, true)];
-    let plan = lawful(&snapshot(half, vec![job("a", 1, slow)]));
+    let plan = lawful(&snapshot(half.clone(), vec![moldable(job("a", 1, slow.clone()))]));
     assert_eq!(wait(&plan, "a").1, "needs 2 nodes with 4 free t4 GPUs each (8 GPUs); 1 such node, 7 GPUs free of 8");
+    let plan = lawful(&snapshot(half, vec![job("a", 1, slow)]));
+    assert_eq!(nodes_of(&plan, "a"), ["n2"], "who may grow later need not wait");
 }
 
 #[test]
@@ -132,7 +142,7 @@ fn quota_is_refused_forever_or_for_now() {
 /// A job of 8 devices, or of 4 with steps of so many seconds, in a namespace with this quota.
 fn in_namespace(limits: &[(&str, u64, u64)], seconds: f64) -> World {
     let menu = vec![gang(2, 4), candidate(shape("t4", 1, 4), seconds, true)];
-    let mut world = snapshot(fleet(4, "t4", 4), vec![counted(job("a", 1, menu), &["team"])]);
+    let mut world = snapshot(fleet(4, "t4", 4), vec![counted(moldable(job("a", 1, menu)), &["team"])]);
     world.namespace_quotas = vec![namespace_quota("team", limits)];
     world
 }

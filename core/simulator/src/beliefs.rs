@@ -62,7 +62,7 @@ pub fn corrected_rate(job: &Job, application: &Application, rules: &Rules, size:
     }
     let steps = application.steps[size.index].as_ref()?;
     let gradient = job.gradient?;
-    let limits = limits(application, steps, rules, steps.range().1);
+    let limits = limits(application, steps, rules, None);
     let best = limits.best(size.gpus, |cut| {
         let local = f64::from(cut.local);
         let distance = |seen: &(f64, f64)| (seen.0 / local).ln().abs();
@@ -81,15 +81,16 @@ pub fn rate(job: &Job, application: &Application, rules: &Rules, size: Size<'_>,
     let gradient = job.gradient?;
     let best = match rules.knowledge {
         Knowledge::Oracle => {
-            let mix = steps.at(&ideal_shape(size.kind, size.gpus))?;
-            let limits = bounded(limits(application, steps, rules, mix.range().1), most_total);
+            let shape = ideal_shape(size.kind, size.gpus);
+            let curve = steps.at(&shape)?;
+            let limits = bounded(limits(application, steps, rules, Some(&shape)), most_total);
             limits.best(size.gpus, |cut| {
-                let seconds = mix.at(f64::from(cut.local)).with_accumulation(cut.accumulation);
+                let seconds = curve.at(f64::from(cut.local)).with_accumulation(cut.accumulation);
                 gradient.gain(limits.first, cut.total(size.gpus)) / seconds
             })
         }
         Knowledge::Refit => {
-            let limits = bounded(limits(application, steps, rules, steps.range().1), most_total);
+            let limits = bounded(limits(application, steps, rules, None), most_total);
             limits.best(size.gpus, |cut| {
                 let seconds = estimate.seconds(size.nodes(), size.gpus, f64::from(cut.local), cut.accumulation);
                 gradient.gain(limits.first, cut.total(size.gpus)) / seconds
@@ -106,22 +107,23 @@ fn bounded(limits: Limits, most_total: f64) -> Limits {
 /// True samples per second of one GPU at the first batch; `None` where the application was not measured.
 pub fn speed_of_one(application: &Application, rules: &Rules, kind: usize) -> Option<f64> {
     let steps = application.steps[kind].as_ref()?;
-    let mix = steps.at(&[1])?;
-    let limits = limits(application, steps, rules, mix.range().1);
+    let curve = steps.at(&[1])?;
+    let limits = limits(application, steps, rules, Some(&[1]));
     let cut = limits.fixed(limits.first, 1);
-    Some(cut.total(1) / mix.at(f64::from(cut.local)).with_accumulation(cut.accumulation))
+    Some(cut.total(1) / curve.at(f64::from(cut.local)).with_accumulation(cut.accumulation))
 }
 
 /// The true rate at a size, best batch and all, as steps at the first batch per second; `None` where it cannot run. `factor` is on
 /// the time of a step. Without a gradient the batch is the one asked for, and every sample counts in full.
 pub fn true_rate(job: &Job, application: &Application, rules: &Rules, size: Size<'_>, factor: f64) -> Option<f64> {
     let steps = application.steps[size.index].as_ref()?;
-    let mix = steps.at(&ideal_shape(size.kind, size.gpus))?;
-    let limits = limits(application, steps, rules, mix.range().1);
+    let shape = ideal_shape(size.kind, size.gpus);
+    let curve = steps.at(&shape)?;
+    let limits = limits(application, steps, rules, Some(&shape));
     let rate = match job.gradient {
         Some(gradient) => {
             let best = limits.best(size.gpus, |cut| {
-                let seconds = mix.at(f64::from(cut.local)).with_accumulation(cut.accumulation);
+                let seconds = curve.at(f64::from(cut.local)).with_accumulation(cut.accumulation);
                 gradient.gain(limits.first, cut.total(size.gpus)) / seconds
             });
             best?.1
@@ -132,7 +134,7 @@ pub fn true_rate(job: &Job, application: &Application, rules: &Rules, size: Size
             }
             let total = f64::from(job.submission.batch).max(limits.start(size.gpus));
             let cut = limits.fixed(total, size.gpus);
-            let seconds = mix.at(f64::from(cut.local)).with_accumulation(cut.accumulation);
+            let seconds = curve.at(f64::from(cut.local)).with_accumulation(cut.accumulation);
             cut.total(size.gpus) / limits.first / seconds
         }
     };

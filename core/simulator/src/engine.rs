@@ -8,6 +8,7 @@ use crate::outcome::{Ended, Outcome, Round};
 use crate::policy::{Policy, View};
 use crate::profile::{Application, Catalogue};
 use crate::rules::{Moves, RestartCost, Rules};
+use crate::sharing::paces;
 use crate::table::ReadError;
 use crate::workload::Submission;
 
@@ -35,6 +36,16 @@ pub enum SimulationError {
         given: u32,
         /// GPUs there are.
         free: u32,
+    },
+    /// A policy that resizes jobs met one of a fixed size.
+    #[error(
+        "failed to simulate under {policy}: {job} has a fixed size, and that policy resizes jobs; choose one that does not"
+    )]
+    Fixed {
+        /// The policy.
+        policy: String,
+        /// The job.
+        job: String,
     },
     /// Jobs never end.
     #[error("failed to end under {policy}: {left} jobs still wait or run after {hours} hours, {first} among them")]
@@ -73,6 +84,9 @@ pub fn simulate(
             application: submission.application.clone(),
             kind: kind.to_owned(),
         };
+        if policy.elastic() && submission.steps.is_some() {
+            return Err(SimulationError::Fixed { policy: policy.name().to_owned(), job: submission.name.clone() });
+        }
         let application = catalogue.find(&submission.application).ok_or_else(|| unprofiled(""))?;
         let steps = &catalogue.applications()[application].steps;
         if steps.iter().all(Option::is_none) {
@@ -108,9 +122,14 @@ pub fn simulate(
         asked_with.clone_from(&active);
         let view = View { now, cluster, catalogue, rules, jobs: active.iter().map(|at| &jobs[*at]).collect() };
         let plan = policy.plan(&view);
-        lawful(&plan, cluster, policy.name(), now)?;
+        let pairs = if policy.packs() { pairs(&plan) } else { Vec::new() };
+        lawful(&plan, &pairs, cluster, policy.name(), now)?;
         for (at, allocation) in active.iter().zip(plan) {
             apply(&mut jobs[*at], allocation, now, catalogue, rules);
+            jobs[*at].pace = None;
+        }
+        for (one, other) in pairs {
+            pack(&mut jobs, [active[one], active[other]], catalogue, rules);
         }
         rounds.push(round(&jobs, &active, now, seconds, cluster));
         if now > LONGEST_SECONDS {
@@ -147,26 +166,47 @@ fn apply(job: &mut Job, planned: Option<Allocation>, now: f64, catalogue: &Catal
     job.reallocate(planned, paid, now, application, rules);
 }
 
-/// Whether two allocations are of one kind with the same GPUs on as many nodes.
+/// Whether two allocations are of one kind with the same GPUs on each node, in the order of the ring (rule 10).
 pub(crate) fn same_shape(one: Option<&Allocation>, other: Option<&Allocation>) -> bool {
     let (Some(one), Some(other)) = (one, other) else { return false };
-    let sorted = |allocation: &Allocation| {
-        let mut shape = allocation.shape();
-        shape.sort_unstable();
-        shape
-    };
-    one.kind == other.kind && sorted(one) == sorted(other)
+    one.kind == other.kind && one.shape() == other.shape()
 }
 
-/// Whether every node gives what it has.
+/// Jobs of a plan that are given the very same GPUs, two and two, as indices.
+fn pairs(plan: &[Option<Allocation>]) -> Vec<(usize, usize)> {
+    let mut pairs: Vec<(usize, usize)> = Vec::new();
+    for (at, allocation) in plan.iter().enumerate().filter(|(_, allocation)| allocation.is_some()) {
+        let open = |other: &usize| {
+            plan[*other] == *allocation && pairs.iter().all(|pair| pair.1 != *other && pair.0 != *other)
+        };
+        if let Some(other) = (0..at).find(open) {
+            pairs.push((other, at));
+        }
+    }
+    pairs
+}
+
+/// Slows two jobs down to what they are beside each other; to half where nothing is known of the two.
+fn pack(jobs: &mut [Job], pair: [usize; 2], catalogue: &Catalogue, rules: &Rules) {
+    let [one, other] = pair.map(|at| (&jobs[at], &catalogue.applications()[jobs[at].application]));
+    let Some(held) = &one.0.allocation else { return };
+    let known = paces(one, other, held.kind, &held.shape(), rules).unwrap_or([0.5; 2]);
+    for (at, pace) in pair.into_iter().zip(known) {
+        jobs[at].pace = Some(pace);
+    }
+}
+
+/// Whether every node gives what it has; of a pair on the same GPUs one counts.
 fn lawful(
     plan: &[Option<Allocation>],
+    pairs: &[(usize, usize)],
     cluster: &Cluster,
     policy: &str,
     now_seconds: f64,
 ) -> Result<(), SimulationError> {
     let mut given: Vec<Vec<u32>> = cluster.kinds.iter().map(|kind| vec![0; kind.nodes as usize]).collect();
-    for allocation in plan.iter().flatten() {
+    let alone = |(at, _): &(usize, &Option<Allocation>)| pairs.iter().all(|pair| pair.1 != *at);
+    for allocation in plan.iter().enumerate().filter(alone).filter_map(|(_, allocation)| allocation.as_ref()) {
         for (node, gpus) in &allocation.nodes {
             given[allocation.kind][*node as usize] += gpus;
         }
@@ -189,8 +229,16 @@ fn lawful(
 fn round(jobs: &[Job], active: &[usize], at_seconds: f64, seconds: f64, cluster: &Cluster) -> Round {
     let mut held = vec![0; cluster.kinds.len()];
     let mut restoring = 0;
+    let mut shared: Vec<&Allocation> = Vec::new();
     for job in active.iter().map(|at| &jobs[*at]) {
         let Some(allocation) = &job.allocation else { continue };
+        // Of a pair the first counts.
+        if job.pace.is_some() {
+            if shared.contains(&allocation) {
+                continue;
+            }
+            shared.push(allocation);
+        }
         held[allocation.kind] += allocation.gpus();
         if job.restoring_seconds > 0.0 {
             restoring += allocation.gpus();

@@ -9,7 +9,7 @@ use crate::rules::Rules;
 
 /// `ρ` of each job, in the order of the outcome: its completion time over that alone on `1/N` of the cluster from the start, where
 /// `N` is the mean of active jobs over its life (Themis, Mahajan et al., NSDI 2020, section 3.1). On several kinds of GPU the time
-/// alone is the mean over kinds, weighted by their GPUs. A job whose application is not in the catalogue has none.
+/// alone is the mean over kinds, weighted by their GPUs. A job of a fixed size has its share in turns. A job whose application is not in the catalogue has none.
 pub fn finish_time_fairness(
     outcome: &Outcome,
     cluster: &Cluster,
@@ -18,7 +18,11 @@ pub fn finish_time_fairness(
 ) -> Vec<Option<f64>> {
     let rho = |job: &Ended| {
         let application = &catalogue.applications()[catalogue.find(&job.application)?];
-        let alone = alone_seconds(application, cluster, rules, contention(&outcome.rounds, job))?;
+        let jobs = contention(&outcome.rounds, job);
+        let alone = match job.steps {
+            Some(steps) => fixed_seconds(application, cluster, job.gpus, steps, jobs)?,
+            None => alone_seconds(application, cluster, rules, jobs)?,
+        };
         Some(job.completion_seconds() / alone)
     };
     outcome.jobs.iter().map(rho).collect()
@@ -31,6 +35,18 @@ fn contention(rounds: &[Round], job: &Ended) -> f64 {
     let lived = rounds.get(from..to).unwrap_or_default();
     let sum: f64 = lived.iter().map(|round| round.active as f64).sum();
     (sum / lived.len().max(1) as f64).max(1.0)
+}
+
+/// Seconds of a job of a fixed size that has the cluster's `1/N` in turns: what is more than its share it has for less of the time.
+fn fixed_seconds(application: &Application, cluster: &Cluster, gpus: u32, steps: f64, jobs: f64) -> Option<f64> {
+    let (mut sum, mut weight) = (0.0, 0.0);
+    for (kind, times) in cluster.kinds.iter().zip(&application.steps) {
+        let Some(curve) = times.as_ref().and_then(|times| times.at(&ideal_shape(kind, gpus))) else { continue };
+        sum += steps * curve.at(1.0).step_seconds * f64::from(kind.gpus());
+        weight += f64::from(kind.gpus());
+    }
+    let turns = (f64::from(gpus) * jobs / f64::from(cluster.gpus())).max(1.0);
+    (weight > 0.0).then(|| turns * sum / weight)
 }
 
 /// Seconds of a whole run on an equal share of the cluster.
@@ -55,17 +71,18 @@ fn alone_seconds(application: &Application, cluster: &Cluster, rules: &Rules, jo
 }
 
 /// Seconds of all epochs at a size, each at its best batch.
-fn run_seconds(application: &Application, rules: &Rules, size: Size<'_>) -> Option<f64> {
+pub(crate) fn run_seconds(application: &Application, rules: &Rules, size: Size<'_>) -> Option<f64> {
     let steps = application.steps[size.index].as_ref()?;
-    let mix = steps.at(&ideal_shape(size.kind, size.gpus))?;
-    let limits = limits(application, steps, rules, mix.range().1);
+    let shape = ideal_shape(size.kind, size.gpus);
+    let curve = steps.at(&shape)?;
+    let limits = limits(application, steps, rules, Some(&shape));
     let mut seconds = 0.0;
     let mut before = 0.0;
     for epoch in 0..application.runs.epochs() {
         let rate = |cut: crate::batch::Cut| {
             let total = cut.total(size.gpus);
             let gain = application.runs.gradient(total, epoch).gain(limits.first, total);
-            gain / mix.at(f64::from(cut.local)).with_accumulation(cut.accumulation)
+            gain / curve.at(f64::from(cut.local)).with_accumulation(cut.accumulation)
         };
         let (_, best) = limits.best(size.gpus, rate)?;
         let end = application.runs.end_of(epoch);

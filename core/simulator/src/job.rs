@@ -63,6 +63,10 @@ pub struct Job {
     checkpoint: (f64, f64),
     /// Failures.
     pub failures: u32,
+    /// Whether its user ended it.
+    pub cancelled: bool,
+    /// Its speed beside the job that it shares its GPUs with, as a share of that alone; `None` for a job that has them to itself.
+    pub pace: Option<f64>,
     /// Step times at the allocation, by local batch.
     known: Vec<(u32, StepTime)>,
 }
@@ -93,6 +97,8 @@ impl Job {
             version: 0,
             checkpoint: (0.0, 0.0),
             failures: 0,
+            cancelled: false,
+            pace: None,
             known: Vec::new(),
         }
     }
@@ -100,6 +106,11 @@ impl Job {
     /// Whether it was submitted and has not ended.
     pub fn is_active(&self, now: f64) -> bool {
         self.completed_at.is_none() && self.submission.at_seconds <= now
+    }
+
+    /// Progress at which it is done, in steps at the first batch.
+    pub fn total(&self, application: &Application) -> f64 {
+        self.submission.steps.unwrap_or(application.runs.total())
     }
 
     /// GPUs that it holds.
@@ -146,19 +157,22 @@ impl Job {
         }
         let delay = self.restoring_seconds.min(seconds);
         self.restoring_seconds -= delay;
-        self.restoring_gpu_seconds += delay * f64::from(gpus);
-        self.held_gpu_seconds += seconds * f64::from(gpus);
+        // Two jobs on the same GPUs hold half of them each.
+        let held = f64::from(gpus) * if self.pace.is_some() { 0.5 } else { 1.0 };
+        self.restoring_gpu_seconds += delay * held;
+        self.held_gpu_seconds += seconds * held;
         let (mut now, mut left) = (from + delay, seconds - delay);
         let slowdown = if rules.slowdown { application.times.slowdown } else { 1.0 };
         let (first, _) = application.runs.batches();
-        let cancelled = application.runs.total() * rules.world.cancelled_after(self.id);
+        let cancelled = self.total(application) * rules.world.cancelled_after(self.id);
         self.checkpoint.1 += left;
         while left > 0.0 && self.completed_at.is_none() {
             let Some(time) = self.step_time(&allocation, application) else { return };
             let total = self.cut.total(gpus);
             let gradient = application.runs.gradient(total, self.epoch);
             self.observe(&allocation, time, gradient, rules);
-            let rate = gradient.gain(first, total) / time.with_accumulation(self.cut.accumulation) / slowdown;
+            let alone = gradient.gain(first, total) / time.with_accumulation(self.cut.accumulation) / slowdown;
+            let rate = alone * self.pace.unwrap_or(1.0);
             let end = application.runs.end_of(self.epoch).min(cancelled);
             if self.progress + rate * left < end {
                 self.progress += rate * left;
@@ -174,6 +188,7 @@ impl Job {
                 self.ran_seconds += needed;
                 if self.epoch >= application.runs.epochs() || self.progress >= cancelled {
                     self.completed_at = Some(now);
+                    self.cancelled = self.progress < self.total(application);
                     return;
                 }
             }
@@ -233,10 +248,10 @@ impl Job {
         let Some(allocation) = &self.allocation else { return };
         let Some(steps) = &application.steps[allocation.kind] else { return };
         let shape = allocation.shape();
-        let Some(mix) = steps.at(&shape) else { return };
+        let Some(curve) = steps.at(&shape) else { return };
         let gpus = allocation.gpus();
         let nodes = shape.len() as u32;
-        let limits = limits(application, steps, rules, mix.range().1);
+        let limits = limits(application, steps, rules, Some(&shape));
         if !self.elastic {
             self.cut = limits.fixed(f64::from(self.submission.batch), gpus);
             return;
@@ -245,7 +260,7 @@ impl Job {
         let best = match (rules.knowledge, estimate, self.gradient) {
             (_, None, _) | (_, _, None) => None,
             (Knowledge::Oracle, _, Some(gradient)) => limits.best(gpus, |cut| {
-                let seconds = mix.at(f64::from(cut.local)).with_accumulation(cut.accumulation);
+                let seconds = curve.at(f64::from(cut.local)).with_accumulation(cut.accumulation);
                 gradient.gain(limits.first, cut.total(gpus)) / seconds
             }),
             (Knowledge::Refit, Some(estimate), Some(gradient)) => limits.best(gpus, |cut| {
@@ -259,9 +274,11 @@ impl Job {
     }
 }
 
-/// What bounds the batch of an application where a local batch of `most_local` is the largest.
-pub(crate) fn limits(application: &Application, steps: &Steps, rules: &Rules, most_local: f64) -> Limits {
+/// What bounds the batch of an application on a placement; without one, on any of the kind.
+pub(crate) fn limits(application: &Application, steps: &Steps, rules: &Rules, shape: Option<&[u32]>) -> Limits {
     let (first, most) = application.runs.batches();
+    let (least_local, most_local) = steps.range();
+    let most_local = shape.map_or(most_local, |shape| steps.most_local(shape));
     let memory = if rules.pollux_memory { application.times.pollux_most_local } else { f64::INFINITY };
-    Limits { first, most, local: (steps.range().0, most_local.min(memory)) }
+    Limits { first, most, local: (least_local, most_local.min(memory)) }
 }

@@ -11,6 +11,7 @@
 
 mod batch;
 mod beliefs;
+mod bound;
 pub mod builtin;
 mod cache;
 mod cluster;
@@ -18,19 +19,23 @@ mod energy;
 mod engine;
 pub mod estimate;
 mod fairness;
+pub mod fgd;
 mod free;
 mod job;
+pub mod openb;
 mod outcome;
 pub mod policy;
 pub mod profile;
 mod random;
 mod rules;
+mod sharing;
 mod simplex;
 mod table;
 pub mod workload;
 mod world;
 
 pub use batch::{Cut, Limits};
+pub use bound::{Bound, average_completion_bound};
 pub use cluster::{Allocation, Cluster, ClusterError, Kind};
 pub use energy::energy_kwh;
 pub use engine::{SimulationError, simulate};

@@ -1,6 +1,7 @@
 //! What a simulation came to, and the figures drawn from it (rule 13).
 
 use crate::job::Job;
+use crate::workload::Fate;
 
 /// One job at its end.
 #[derive(Clone, Debug, PartialEq)]
@@ -9,6 +10,14 @@ pub struct Ended {
     pub name: String,
     /// Its application.
     pub application: String,
+    /// GPUs that its user asked for.
+    pub gpus: u32,
+    /// Steps that it was submitted with, where its size is fixed.
+    pub steps: Option<f64>,
+    /// How it ended: as its trace says, or cancelled by the world.
+    pub fate: Fate,
+    /// Failures of its GPUs.
+    pub failures: u32,
     /// When it was submitted, in seconds.
     pub submitted_at: f64,
     /// When it was done, in seconds.
@@ -25,6 +34,10 @@ impl Ended {
     pub(crate) fn of(job: Job) -> Self {
         Self {
             completed_at: job.completed_at.unwrap_or(f64::INFINITY),
+            fate: if job.cancelled { Fate::Cancelled } else { job.submission.fate },
+            failures: job.failures,
+            gpus: job.submission.gpus,
+            steps: job.submission.steps,
             name: job.submission.name,
             application: job.submission.application,
             submitted_at: job.submission.at_seconds,

@@ -30,6 +30,12 @@ impl Random {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
+    /// Normally around 0 with spread 1, by the polar form of two even numbers (Box and Muller 1958).
+    pub(crate) fn normal(&mut self) -> f64 {
+        let (one, other) = (1.0 - self.unit(), self.unit());
+        (-2.0 * one.ln()).sqrt() * (std::f64::consts::TAU * other).cos()
+    }
+
     /// Evenly from 0 up to `count`; 0 for none.
     pub(crate) fn below(&mut self, count: usize) -> usize {
         (self.unit() * count as f64) as usize

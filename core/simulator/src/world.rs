@@ -58,6 +58,8 @@ impl World {
                 (true, true) => (submission.gpus / 2).max(1),
                 (true, false) => (submission.gpus * 2).min(64),
             };
+            // What has a fixed size has no other.
+            let gpus = if submission.steps.is_some() { submission.gpus } else { gpus };
             Submission { gpus, ..submission.clone() }
         };
         workload.iter().enumerate().map(asked).collect()
@@ -78,14 +80,12 @@ impl World {
         Random::new(&[self.seed, 3, job as u64, now.to_bits()]).unit() < 1.0 - (-expected).exp()
     }
 
-    /// The factor of a measurement: log-normal, by the polar form of two even numbers (Box and Muller 1958).
+    /// The factor of a measurement: log-normal.
     pub(crate) fn measured(&self, job: usize, at: u64) -> f64 {
         if self.noise <= 0.0 {
             return 1.0;
         }
-        let mut random = Random::new(&[self.seed, 4, job as u64, at]);
-        let (one, other) = (1.0 - random.unit(), random.unit());
-        (self.noise * (-2.0 * one.ln()).sqrt() * (std::f64::consts::TAU * other).cos()).exp()
+        (self.noise * Random::new(&[self.seed, 4, job as u64, at]).normal()).exp()
     }
 }
 
@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn the_same_seed_distorts_in_the_same_way_and_a_calm_world_not_at_all() {
         let job =
-            |gpus| Submission { name: "a".to_owned(), at_seconds: 0.0, application: "b".to_owned(), gpus, batch: 8 };
+            |gpus| Submission { name: "a".to_owned(), application: "b".to_owned(), gpus, ..Submission::default() };
         let workload: Vec<Submission> = (1..40).map(job).collect();
         assert_eq!(World::CALM.distort(&workload), workload);
         assert_eq!(World::real(3).distort(&workload), World::real(3).distort(&workload));

@@ -23,7 +23,7 @@ pub struct Planner {
     pub grace_seconds: u32,
     /// Seconds after which a queue's past use counts half; 0 means that only what is held now counts.
     pub usage_half_life_seconds: u32,
-    /// Grams of CO2 equivalent for each kWh of electricity; 0 counts no carbon.
+    /// Grams of CO2 equivalent for each kWh of electricity.
     pub carbon_grams_per_kilowatt_hour: u32,
 }
 
@@ -35,7 +35,7 @@ impl Default for Planner {
             starvation_bound_seconds: 86_400,
             grace_seconds: 60,
             usage_half_life_seconds: 7 * 86_400,
-            carbon_grams_per_kilowatt_hour: 0,
+            carbon_grams_per_kilowatt_hour: 400,
         }
     }
 }
@@ -65,6 +65,7 @@ impl Planner {
     pub(super) fn rules(&self) -> Rules {
         Rules {
             objective: self.objective,
+            grams_per_kwh: self.carbon_grams_per_kilowatt_hour.into(),
             starvation_bound_seconds: self.starvation_bound_seconds.into(),
             grace_seconds: self.grace_seconds.into(),
             usage_half_life_seconds: self.usage_half_life_seconds.into(),

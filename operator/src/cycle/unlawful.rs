@@ -125,11 +125,11 @@ mod tests {
         plimsoll_observe::snapshot(&world.objects, &planned, &Settings::default(), now())
     }
 
-    /// The plan of the snapshot, with all pods of its job on the first node.
+    /// The plan of the snapshot, with a node too many for the pods of its job.
     fn broken(snapshot: &Snapshot) -> Plan {
         let mut plan = plan(snapshot, now());
         let Action::Start { nodes, .. } = &mut plan.decisions[0].action else { unreachable!("it starts") };
-        nodes[1] = nodes[0].clone();
+        nodes.push(nodes[0].clone());
         plan
     }
 

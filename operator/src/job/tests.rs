@@ -1,3 +1,4 @@
+mod reclaim;
 mod transient;
 
 use std::sync::Arc;

@@ -214,7 +214,7 @@ mod tests {
             preemptible: true,
         };
         Snapshot {
-            classes: [Class { name: class.clone(), resource: "nvidia.com/gpu".into(), line: LoadLine::DEFAULT }]
+            classes: [Class { name: class.clone(), resource: "nvidia.com/gpu".into(), line: LoadLine::DEFAULT, price_per_hour: None, watts: None }]
                 .into_iter()
                 .collect(),
             nodes: [PlanNode {

@@ -14,7 +14,8 @@ pub(crate) struct Args {
     /// Folder with workloads/ and profiles/ as the Sia simulator lays them out
     #[arg(long, value_name = "DIR")]
     traces: Option<PathBuf>,
-    /// Only sets whose name begins so; golden: what others published or measured beside what comes out here
+    /// Only sets whose name begins so; golden: what others published or measured beside what comes out here; bound: how far each
+    /// policy is from the lower bound of all; packing: what two jobs on a GPU are worth
     #[arg(long, value_name = "SET")]
     only: Option<String>,
 }

@@ -7,10 +7,10 @@ use plimsoll_menu::Candidate;
 
 use super::Violation;
 use super::fits::objection;
-use super::namespace_quota::{allows, counts};
-use super::refusals::{quota_allows, takeable};
-use super::world::{Count, World};
-use crate::{Action, Allocation, Elasticity, Job, JobKey, Mode, Plan, Reason, Snapshot, Standing};
+use super::moves::Wants;
+use super::near::together;
+use super::world::World;
+use crate::{Action, Allocation, Cause, Elasticity, Job, JobKey, Mode, Plan, Reason, Snapshot, Standing};
 
 /// Every job of the snapshot has exactly one decision, and nobody else has one.
 pub(super) fn once_each(snapshot: &Snapshot, plan: &Plan) -> Vec<Violation> {
@@ -87,11 +87,18 @@ pub(super) fn gang_is_whole(world: &World<'_>, job: &Job, action: &Action) -> Ve
     if distinct.len() != nodes.len() || nodes.len() != pods as usize {
         violations.push(Violation::GangTorn { job: job.key.clone(), pods, nodes: distinct.len() });
     }
+    let known = distinct.iter().filter_map(|name| world.nodes.get(name.as_str()).copied());
+    if let Some(level) = &job.topology.required
+        && (together(world.snapshot, job, known) as usize) < distinct.len()
+    {
+        violations.push(Violation::Apart { job: job.key.clone(), level: level.clone() });
+    }
     for name in distinct {
         let why = match world.nodes.get(name.as_str()) {
             None => Some("it does not exist"),
             Some(node) if !node.open => Some("it is closed"),
             Some(node) if node.class != candidate.shape.class => Some("it has another class"),
+            Some(node) if node.partitioned && candidate.shape.gpus() > 1 => Some("its devices are slices, used alone"),
             Some(node) => objection(job, node),
         };
         if let Some(why) = why {
@@ -102,8 +109,16 @@ pub(super) fn gang_is_whole(world: &World<'_>, job: &Job, action: &Action) -> Ve
 }
 
 /// Who is moved, or told another batch, has agreed to it, is left in peace in between, and takes nothing from a waiter.
-pub(super) fn move_is_allowed(world: &World<'_>, job: &Job, action: &Action, now: Timestamp) -> Vec<Violation> {
+pub(super) fn move_is_allowed(
+    world: &World<'_>,
+    wants: &Wants<'_>,
+    job: &Job,
+    action: &Action,
+    now: Timestamp,
+) -> Vec<Violation> {
     let (candidate, live) = match action {
+        // Laws of their own.
+        Action::Move { cause: Cause::Reclaimed, .. } => return Vec::new(),
         Action::Move { candidate, .. } => (candidate, false),
         Action::LiveBatch { candidate, .. } => (candidate, true),
         _ => return Vec::new(),
@@ -132,7 +147,7 @@ pub(super) fn move_is_allowed(world: &World<'_>, job: &Job, action: &Action, now
         .filter(|(complaint, _)| *complaint)
         .map(|(_, why)| Violation::MoveForbidden { job: job.key.clone(), why })
         .collect();
-    violations.extend(overtakes(world, job, held, action));
+    violations.extend(wants.overtaken(world, job, held, action));
     violations
 }
 
@@ -142,44 +157,4 @@ fn is_preferred(job: &Job, held: &Allocation, candidate: &Candidate) -> bool {
     let target = place(&|other| other == candidate);
     let current = place(&|other| other.shape == held.shape && other.layout == held.layout && other.batch == held.batch);
     target.is_some_and(|target| current.is_none_or(|current| target < current))
-}
-
-/// A move that takes more than its job holds, of a ResourceQuota or a class that somebody waits for.
-fn overtakes(world: &World<'_>, job: &Job, held: &Allocation, action: &Action) -> Option<Violation> {
-    let Action::Move { candidate, nodes, .. } = action else { return None };
-    let (to, from) = (&candidate.shape, &held.shape);
-    let within = to.class == from.class
-        && to.gpus_per_pod <= from.gpus_per_pod
-        && nodes.iter().all(|node| held.nodes.contains(node));
-    if within {
-        return None;
-    }
-    let left = world.totals(|_, _| Count::Both);
-    let waiting = || {
-        let waits = |(job, action): &(&Job, &Action)| {
-            matches!(action, Action::Wait { .. })
-                && job.standing == Standing::Waiting
-                && !takeable(world, job).is_empty()
-        };
-        world.pairs().filter(waits)
-    };
-    let (before, after) = (counts(world, job, from), counts(world, job, to));
-    for ((namespace, quota, _), _) in
-        after.iter().filter(|(limit, count)| before.get(*limit).is_none_or(|b| b < *count))
-    {
-        let shares = |other: &Job| other.key.namespace == *namespace && other.namespace_quotas.contains(*quota);
-        if let Some((waits, _)) = waiting().find(|(other, _)| shares(other)) {
-            let (job, waits, quota) = (job.key.clone(), waits.key.clone(), (*quota).to_owned());
-            return Some(Violation::MoveOvertakesInNamespace { job, waits, quota });
-        }
-    }
-    let waits = waiting().find(|(other, _)| {
-        takeable(world, other).iter().any(|wanted| {
-            wanted.shape.class == to.class
-                && (other.queue == job.queue || quota_allows(world, &left, other, wanted))
-                && allows(world, &left, other, &wanted.shape)
-        })
-    });
-    let (waits, _) = waits?;
-    Some(Violation::MoveOvertakes { job: job.key.clone(), waits: waits.key.clone(), class: to.class.clone() })
 }

@@ -1,5 +1,6 @@
 //! What a node lets in, read from the Kubernetes API's words once more.
 
+use super::near::together;
 use super::world::{Totals, World, amount, pod_amount};
 use crate::{Job, Node, NodeExpression};
 
@@ -60,31 +61,39 @@ fn matches(expression: &NodeExpression, node: &Node) -> bool {
     }
 }
 
-/// Nodes that could take one pod of this shape beside what is held.
-pub(super) fn nodes_that_fit(world: &World<'_>, totals: &Totals<'_>, job: &Job, shape: &Shape) -> u32 {
+/// Nodes that could take one pod of this shape beside what is held, and the most of them as near each other as the job requires.
+pub(super) fn nodes_that_fit(world: &World<'_>, totals: &Totals<'_>, job: &Job, shape: &Shape) -> (u32, u32) {
     let pod = pod_amount(&job.needs, shape.gpus_per_pod);
-    let mut count = 0;
-    for (name, node) in &world.nodes {
+    let mut fit = Vec::new();
+    for node in world.of_class.get(&shape.class).into_iter().flatten() {
         let offered = amount(node.gpus, &node.allocatable);
-        let held = totals.nodes[name];
+        let held = totals.nodes[node.name.as_str()];
         let room = (0..5).all(|index| pod[index] == 0 || held[index] + pod[index] <= offered[index]);
-        if node.open && node.class == shape.class && room && objection(job, node).is_none() {
-            count += 1;
+        let whole = !node.partitioned || shape.gpus() == 1;
+        if node.open && room && whole && objection(job, node).is_none() {
+            fit.push(*node);
         }
     }
-    count
+    (u32::try_from(fit.len()).unwrap_or(u32::MAX), together(world.snapshot, job, fit))
 }
 
-/// Nodes that could take one pod of this shape if they were empty and open.
+/// Nodes that could take one pod of this shape if they were empty and open, as near each other as the job requires.
 pub(super) fn nodes_that_could_fit(world: &World<'_>, job: &Job, shape: &Shape) -> u32 {
+    let key = (world.kind(job), shape.class.clone(), shape.gpus_per_pod, shape.gpus() == 1);
+    if let Some(count) = world.could_hold.borrow().get(&key) {
+        return *count;
+    }
     let pod = pod_amount(&job.needs, shape.gpus_per_pod);
-    let mut count = 0;
-    for node in world.nodes.values() {
+    let mut could = Vec::new();
+    for node in world.of_class.get(&shape.class).into_iter().flatten() {
         let offered = amount(node.gpus, &node.allocatable);
         let room = (0..5).all(|index| pod[index] == 0 || pod[index] <= offered[index]);
-        if node.class == shape.class && room && objection(job, node).is_none() {
-            count += 1;
+        let whole = !node.partitioned || shape.gpus() == 1;
+        if room && whole && objection(job, node).is_none() {
+            could.push(*node);
         }
     }
+    let count = together(world.snapshot, job, could);
+    world.could_hold.borrow_mut().insert(key, count);
     count
 }

@@ -5,15 +5,22 @@
 
 mod decisions;
 mod fits;
+mod moves;
 mod namespace_quota;
+mod near;
+mod order;
+mod preemption;
+mod queues;
 mod refusals;
+mod reservations;
 mod world;
 
 use jiff::Timestamp;
 use plimsoll_menu::ClassName;
 
 use crate::{JobKey, Plan, Reason, Snapshot};
-use world::World;
+use moves::Wants;
+use world::{Count, World};
 
 /// A law that a plan breaks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +65,14 @@ pub enum Violation {
         /// Distinct nodes.
         nodes: usize,
     },
+    /// A gang in more than one domain of the level that it requires.
+    #[error("{job} must be in one {level}, and is not")]
+    Apart {
+        /// Which job.
+        job: JobKey,
+        /// The label key of the level.
+        level: String,
+    },
     /// A node that the job's pods may not use.
     #[error("{job} may not use node {node}: {why}")]
     NodeUnfit {
@@ -90,7 +105,7 @@ pub enum Violation {
         /// What it is to hold.
         promised: i128,
         /// What it may hold.
-        limit: u32,
+        limit: i128,
     },
     /// The plan gives pods of a namespace more than one of its ResourceQuotas allows.
     #[error("{job} gets pods with which ResourceQuota {quota} is promised {promised} of {hard} {resource}")]
@@ -196,6 +211,22 @@ pub enum Violation {
         /// Which job.
         job: JobKey,
     },
+    /// A job gives devices back for another though it need not, or a job waits for that in vain.
+    #[error("{job} is part of a preemption that is not lawful: {why}")]
+    PreemptionForbidden {
+        /// Which job.
+        job: JobKey,
+        /// What forbids it.
+        why: &'static str,
+    },
+    /// What is kept for a job cannot be had.
+    #[error("the reservation of {job} is not lawful: {why}")]
+    ReservationUnlawful {
+        /// Which job.
+        job: JobKey,
+        /// What is wrong with it.
+        why: &'static str,
+    },
 }
 
 /// Every law that the plan breaks; empty when it is lawful.
@@ -205,17 +236,23 @@ pub fn check(snapshot: &Snapshot, plan: &Plan, now: Timestamp) -> Vec<Violation>
         // Nothing else can be counted.
         return violations;
     }
-    let world = World::new(snapshot, plan);
+    let world = World::new(snapshot, plan, now);
+    let (before, both) = (world.totals(|_, _| Count::Before), world.totals(|_, _| Count::Both));
+    let wants = Wants::new(&world);
     for (job, action) in world.pairs() {
         violations.extend(decisions::goes_with_standing(job, action));
         violations.extend(decisions::gang_is_whole(&world, job, action));
-        violations.extend(decisions::move_is_allowed(&world, job, action, now));
-        violations.extend(namespace_quota::is_kept(&world, job, action));
-        violations.extend(refusals::start_is_best(&world, job, action));
-        violations.extend(refusals::wait_is_due(&world, job, action));
-        violations.extend(refusals::promise_is_kept(&world, job, action));
+        violations.extend(decisions::move_is_allowed(&world, &wants, job, action, now));
+        violations.extend(namespace_quota::is_kept(&world, &both, job, action));
     }
-    violations.extend(world.over_committed());
-    violations.extend(world.over_quota());
+    violations.extend(refusals::turns_were_right(&world));
+    violations.extend(refusals::reasons_hold(&world));
+    violations.extend(reservations::are_whole(&world));
+    let end = reservations::once_all_left(&world);
+    violations.extend(reservations::come_true(&world, &end));
+    violations.extend(reservations::are_kept(&world));
+    violations.extend(preemption::is_due(&world, &end));
+    violations.extend(world.over_committed(&before, &both));
+    violations.extend(world.queues.over(&before, &both));
     violations
 }

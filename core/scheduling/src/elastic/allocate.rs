@@ -1,14 +1,18 @@
 //! From prices to sizes.
 
-use super::knapsack::{Column, fill, states};
+use super::knapsack::{Column, states};
+use super::reduced::Reduced;
 use super::search::search;
 use super::{Job, Offer, Settings, prices};
 
 /// The least share of its value that a change is believed to keep.
 const LEAST_SHARE: f64 = 0.02;
 
-/// States up to which knapsacks are solved exactly; beyond, by prices.
+/// States up to which knapsacks are solved exactly, whatever is left of them.
 const EXACT_STATES: usize = 100_000;
+
+/// Sums up to which what is left of a larger one is.
+const EXACT_SUMS: usize = 2_000_000;
 
 /// What the planner answers.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,7 +21,9 @@ pub struct Answer {
     pub choices: Vec<Option<usize>>,
     /// Worth of a unit of each job's progress.
     pub prices: Vec<f64>,
-    /// What the choices are worth at these prices, changes taken off and pinned jobs left out.
+    /// Worth per second of a GPU of each class, beyond its charge: what the bound is from.
+    pub gpu_prices: Vec<f64>,
+    /// What the choices are worth at these prices, changes and charges taken off and pinned jobs left out.
     pub worth: f64,
     /// What no choice is worth more than; the worth itself where the answer is exact.
     pub bound: f64,
@@ -25,53 +31,80 @@ pub struct Answer {
 
 /// Which offer each job gets within the GPUs of each class; `speeds` are the classes' nominal speeds, for what is still to come.
 ///
-/// A pinned job keeps what it holds. A job whose holding is among its offers may keep it; whatever else it gets is a change.
+/// A pinned job keeps what it holds. A job whose holding is among its offers may keep it; whatever else it gets is a change. The order
+/// of jobs decides nothing but between equals.
 pub fn allocate(capacity: &[u32], speeds: &[f64], jobs: &[Job], settings: &Settings) -> Answer {
-    let exact = states(capacity) <= EXACT_STATES;
-    let priced = if exact { prices::exact } else { prices::searched };
-    let prices = priced(capacity, speeds, jobs, settings);
-    let mut free = capacity.to_vec();
-    let mut columns: Vec<Vec<Column>> = Vec::with_capacity(jobs.len());
-    let mut choices = vec![None; jobs.len()];
-    for (job, price) in jobs.iter().zip(&prices) {
-        let pinned = job.running.is_some_and(|running| running.pinned);
-        if pinned {
-            if let Some(running) = job.running {
-                free[running.class] = free[running.class].saturating_sub(running.gpus);
-            }
-            columns.push(Vec::new());
-            continue;
-        }
-        let column = |offer: &Offer| Column {
-            class: offer.class,
-            gpus: offer.gpus,
-            worth: if offer.now { price * worth(job, offer, settings) } else { 0.0 },
-        };
-        columns.push(job.offers.iter().map(column).collect());
-    }
-    let (found, bound) = if exact {
-        (fill(&free, &columns), None)
-    } else {
-        let found = search(&free, &columns, &[]);
-        (found.choices, Some(found.bound))
-    };
-    let worth: f64 = columns.iter().zip(&found).filter_map(|(columns, choice)| Some(columns[(*choice)?].worth)).sum();
-    for (at, choice) in found.into_iter().enumerate() {
-        choices[at] = choice;
-    }
-    for (job, choice) in jobs.iter().zip(&mut choices) {
-        if job.running.is_some_and(|running| running.pinned) {
-            *choice = job.offers.iter().position(|offer| job.holds(offer));
-        }
-    }
-    Answer { choices, prices, worth, bound: bound.unwrap_or(worth) }
+    allocate_charged(capacity, speeds, &vec![0.0; capacity.len()], jobs, settings)
 }
 
-/// An offer's rate, less what a change to it costs: a restart's seconds of the horizon over which the change must pay. Who just
-/// changed is believed to change again soon; who is about to end is not resized.
-fn worth(job: &Job, offer: &Offer, settings: &Settings) -> f64 {
+/// The same where a GPU of each class costs something while a job has it: `charges` are in the unit of [`Job::weight`], that is, in
+/// seconds of completion time for each second of a GPU; not below 0. Nobody gets GPUs whose seconds saved are worth less.
+pub fn allocate_charged(
+    capacity: &[u32],
+    speeds: &[f64],
+    charges: &[f64],
+    jobs: &[Job],
+    settings: &Settings,
+) -> Answer {
+    let order = prices::order(jobs, settings);
+    let priced = if states(capacity) <= EXACT_STATES { prices::exact } else { prices::searched };
+    let prices = priced(capacity, speeds, charges, jobs, &order, settings);
+    let mut free = capacity.to_vec();
+    let mut choices = vec![None; jobs.len()];
+    let mut open = Vec::with_capacity(jobs.len());
+    for at in order {
+        match jobs[at].running.filter(|running| running.pinned) {
+            Some(running) => {
+                free[running.class] = free[running.class].saturating_sub(running.gpus);
+                choices[at] = jobs[at].offers.iter().position(|offer| jobs[at].holds(offer));
+            }
+            None => open.push(at),
+        }
+    }
+    let columns: Vec<Vec<Column>> = open.iter().map(|at| columns(&jobs[*at], prices[*at], charges, settings)).collect();
+    let Chosen { choices: chosen, worth, bound, gpu_prices } = choose(&free, &columns);
+    for (at, choice) in open.into_iter().zip(chosen) {
+        choices[at] = choice;
+    }
+    Answer { choices, prices, gpu_prices, worth, bound }
+}
+
+/// A knapsack's answer.
+#[derive(Clone, Debug)]
+pub(super) struct Chosen {
+    pub choices: Vec<Option<usize>>,
+    pub worth: f64,
+    pub bound: f64,
+    pub gpu_prices: Vec<f64>,
+}
+
+/// By prices of GPUs, and exactly where what they leave open is small enough.
+pub(super) fn choose(capacity: &[u32], columns: &[Vec<Column>]) -> Chosen {
+    let found = search(capacity, columns, &[]);
+    let reduced = Reduced::of(capacity, columns, &found);
+    if states(capacity) > EXACT_STATES && reduced.sums() > EXACT_SUMS {
+        return Chosen { choices: found.choices, worth: found.worth, bound: found.bound, gpu_prices: found.prices };
+    }
+    let choices = reduced.solve();
+    let worth = columns.iter().zip(&choices).filter_map(|(columns, choice)| Some(columns[(*choice)?].worth)).sum();
+    Chosen { choices, worth, bound: worth, gpu_prices: found.prices }
+}
+
+/// A job's offers as columns; those for later are worth nothing now.
+pub(super) fn columns(job: &Job, price: f64, charges: &[f64], settings: &Settings) -> Vec<Column> {
+    let column = |offer: &Offer| {
+        let Offer { class, gpus, rate, now } = *offer;
+        let net = price * rate - charges[class] * f64::from(gpus);
+        Column { class, gpus, worth: if now { net * kept(job, offer, settings) } else { 0.0 } }
+    };
+    job.offers.iter().map(column).collect()
+}
+
+/// The share of an offer's worth that a change to it leaves: all but a restart's seconds of the horizon over which the change must
+/// pay. Who just changed is believed to change again soon; who is about to end is not resized. What the job holds is worth more.
+fn kept(job: &Job, offer: &Offer, settings: &Settings) -> f64 {
     if job.holds(offer) {
-        return offer.rate * settings.keep;
+        return settings.keep;
     }
     let (cost, since) = match job.running {
         Some(running) => (settings.caution * job.restart_seconds, running.since_seconds),
@@ -79,8 +112,7 @@ fn worth(job: &Job, offer: &Offer, settings: &Settings) -> f64 {
     };
     let (low, high) = settings.horizon_seconds;
     let horizon = (settings.horizon_share * since).clamp(low, high).min(cost + job.remaining / offer.rate);
-    let share = if horizon > 0.0 { ((horizon - cost) / horizon).max(LEAST_SHARE) } else { 1.0 };
-    offer.rate * share
+    if horizon > 0.0 { ((horizon - cost) / horizon).max(LEAST_SHARE) } else { 1.0 }
 }
 
 #[cfg(test)]

@@ -15,16 +15,26 @@
 //! All of it is pure: the same jobs in the same order give the same answer.
 
 mod allocate;
+mod fit;
 mod job;
 mod knapsack;
+mod ladder;
+mod memory;
+mod objective;
+#[cfg(test)]
+mod oracle;
 mod place;
 mod prices;
+mod reduced;
 mod search;
 mod settings;
+mod worth;
 
-pub use allocate::{Answer, allocate};
+pub use allocate::{Answer, allocate, allocate_charged};
 pub use job::{Job, Offer, Running};
-pub use knapsack::{Column, Worth, fill, states};
+pub use knapsack::{Column, fill, states};
+pub use memory::{Memory, reallocate};
+pub use objective::{Facts, JobHour, Objective, Toll};
 pub use place::{Nodes, Request, place};
 pub use search::{Found, search};
 pub use settings::{Phantom, Settings};

@@ -14,6 +14,12 @@ pub struct Class {
     pub resource: String,
     /// How full its devices should be.
     pub line: LoadLine,
+    /// Money for an hour of one device, in the cluster's currency, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_per_hour: Option<f64>,
+    /// Electric power of one device that works, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watts: Option<f64>,
 }
 
 impl Keyed for Class {

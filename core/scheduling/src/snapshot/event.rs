@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use plimsoll_menu::ClassName;
 
-use super::{Class, Job, JobKey, NamespaceQuota, Node, Queue, Rules, Snapshot};
+use super::{Class, Job, JobKey, NamespaceQuota, Node, Queue, Rules, Sizes, Snapshot};
 
 /// One thing that is new, different or gone.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +31,8 @@ pub enum Event {
     JobGone(JobKey),
     /// The rules as they are now.
     Rules(Rules),
+    /// Sizes that a plan chose or carried on.
+    Sizes(Sizes),
     /// The levels of the topology as they are now.
     Topology(Vec<String>),
 }
@@ -50,6 +52,11 @@ impl Snapshot {
             Event::Job(job) => self.jobs.put(job),
             Event::JobGone(key) => self.jobs.remove(&key),
             Event::Rules(rules) => std::mem::replace(&mut self.rules, rules) != rules,
+            Event::Sizes(sizes) => {
+                let changes = self.sizes.as_ref() != Some(&sizes);
+                self.sizes = Some(sizes);
+                changes
+            }
             Event::Topology(levels) => {
                 let changes = self.topology != levels;
                 self.topology = levels;

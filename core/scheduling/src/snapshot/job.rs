@@ -119,7 +119,7 @@ impl Keyed for Job {
 
 /// How near each other the pods of a job are to be: keys of node labels that stand in the snapshot's topology, or
 /// `kubernetes.io/hostname`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TopologyAsk {
     /// All in one domain of this level, or not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -9,6 +9,7 @@ mod node;
 mod queue;
 mod rules;
 mod saved;
+mod sizes;
 mod standing;
 mod table;
 mod version;
@@ -22,8 +23,9 @@ pub use namespace_quota::{Counted, NamespaceQuota, QuotaLimit};
 pub use needs::{NodeExpression, PodNeeds, Toleration};
 pub use node::{Node, Resources, Taint};
 pub use queue::{Budget, BudgetUnit, Preemption, Queue, Reclaims, Share, Takes};
-pub use rules::{MoveRules, Objective, Rules};
+pub use rules::{MoveRules, Rules};
 pub use saved::Saved;
+pub use sizes::{Size, Sizes, Worth};
 pub use standing::{Allocation, Standing, Target};
 pub use table::{Keyed, Table};
 pub use version::Version;
@@ -52,6 +54,9 @@ pub struct Snapshot {
     pub jobs: Table<Job>,
     /// What the administrator wants.
     pub rules: Rules,
+    /// Sizes that the last plan chose or carried on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sizes: Option<Sizes>,
 }
 
 impl Default for Snapshot {
@@ -65,6 +70,7 @@ impl Default for Snapshot {
             namespace_quotas: Table::default(),
             jobs: Table::default(),
             rules: Rules::default(),
+            sizes: None,
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Resources;
 
 /// What a pod of a job needs of a node, besides devices. The operator's additions are in it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PodNeeds {
     /// Requests of all containers and the pod's overhead, without what grows with devices. `pods` counts as 1 at least.
     pub base: Resources,
@@ -22,7 +22,7 @@ pub struct PodNeeds {
 }
 
 /// One expression over a node's labels, or over its name when `field` is true.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct NodeExpression {
     /// Label key.
     pub key: String,
@@ -35,7 +35,7 @@ pub struct NodeExpression {
 }
 
 /// What a pod tolerates.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Toleration {
     /// Taint key; empty with `Exists` tolerates everything.
     pub key: String,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Keyed;
 
 /// Amounts of the resources of a node or a pod, besides accelerators.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Resources {
     /// Thousandths of a CPU.
     pub cpu_milli: u64,

@@ -2,13 +2,22 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Rules of the whole cluster.
+use crate::elastic::{JobHour, Objective};
+
+/// Rules of the whole cluster. A saved snapshot that does not have one of them yet has its default.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Rules {
     /// Limits on moving running jobs.
     pub moves: MoveRules,
     /// What sizes are chosen for.
     pub objective: Objective,
+    /// What an hour of a job is worth to those who choose for money, energy or carbon.
+    pub job_hour: JobHour,
+    /// Grams of carbon dioxide of a kilowatt-hour.
+    pub grams_per_kwh: f64,
+    /// Seconds between two times at which the sizes of all jobs are chosen together.
+    pub round_seconds: f64,
     /// Seconds of waiting after which a job goes before all others of its queue.
     pub starvation_bound_seconds: f64,
     /// Seconds that a job gets to give devices back that another takes.
@@ -22,29 +31,15 @@ impl Default for Rules {
         Self {
             moves: MoveRules::default(),
             objective: Objective::default(),
+            // About a GPU's price, energy and carbon in an hour: a GPU more must save its own hour.
+            job_hour: JobHour { money: 2.0, kwh: 0.5, grams: 200.0 },
+            grams_per_kwh: 400.0,
+            round_seconds: 60.0,
             starvation_bound_seconds: 86_400.0,
             grace_seconds: 60.0,
             usage_half_life_seconds: 7.0 * 86_400.0,
         }
     }
-}
-
-/// What sizes are chosen for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Objective {
-    /// The least sum of completion times.
-    #[default]
-    Goodput,
-    /// Completion times in proportion to what each job would take alone on its share.
-    Fairness,
-    /// Deadlines first, then goodput.
-    Deadlines,
-    /// Money.
-    Cost,
-    /// Energy.
-    Energy,
-    /// Carbon.
-    Carbon,
 }
 
 /// Limits on moving running jobs.

@@ -181,7 +181,13 @@ impl World {
 
 pub(crate) fn snapshot(nodes: Vec<Node>, jobs: Vec<Job>) -> World {
     let names: std::collections::BTreeSet<ClassName> = nodes.iter().map(|node| node.class.clone()).collect();
-    let class = |name| Class { name, resource: "nvidia.com/gpu".into(), line: LoadLine::DEFAULT };
+    let class = |name| Class {
+        name,
+        resource: "nvidia.com/gpu".into(),
+        line: LoadLine::DEFAULT,
+        price_per_hour: None,
+        watts: None,
+    };
     World {
         classes: names.into_iter().map(class).collect(),
         nodes,
@@ -247,6 +253,9 @@ pub(crate) fn apply(mut snapshot: World, plan: &Plan) -> World {
             (Action::Move { candidate, nodes, .. }, Standing::Placed(held)) => {
                 let to = Target { shape: candidate.shape.clone(), nodes: nodes.clone() };
                 job.standing = Standing::Moving { from: held.clone(), to };
+            }
+            (Action::Preempt { .. }, Standing::Placed(held)) => {
+                job.standing = Standing::Leaving(held.clone());
             }
             (Action::LiveBatch { batch, .. }, Standing::Placed(held)) => {
                 held.batch = *batch;

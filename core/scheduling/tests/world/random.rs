@@ -2,8 +2,8 @@
 
 use plimsoll_menu::{Batch, Candidate, ClassName, Fit};
 use plimsoll_scheduling::{
-    Elasticity, Job, Mode, MoveRules, NamespaceQuota, Node, NodeExpression, Queue, Reason, Resources, Standing, Taint,
-    Target, Toleration,
+    Budget, BudgetUnit, Elasticity, Job, Mode, MoveRules, NamespaceQuota, Node, NodeExpression, Queue, Reason,
+    Reclaims, Resources, Share, Standing, Taint, Takes, Target, Toleration,
 };
 use proptest::prelude::*;
 
@@ -31,6 +31,7 @@ fn nodes() -> impl Strategy<Value = Vec<Node>> {
             if let Some(zone) = zone {
                 node.labels.insert(ZONE.into(), format!("z{zone}"));
             }
+            node.partitioned = tainted == 1 && index % 2 == 0;
             if tainted == 0 {
                 let effect = "NoSchedule".to_owned();
                 node.taints = vec![Taint { key: "nvidia.com/gpu".into(), value: "present".into(), effect }];
@@ -41,13 +42,57 @@ fn nodes() -> impl Strategy<Value = Vec<Node>> {
     })
 }
 
+/// A share of a class in a tree: nominal, borrowing limit, lending limit.
+fn share(most: u32) -> impl Strategy<Value = Share> {
+    let limit = || prop::option::of(0_u32..6);
+    (0..most, limit(), limit()).prop_map(|(nominal, borrowing_limit, lending_limit)| Share {
+        nominal,
+        borrowing_limit,
+        lending_limit,
+    })
+}
+
+/// One queue that is free, one that is tight, one that is private, and a small tree that lends and borrows.
 fn queues() -> impl Strategy<Value = Vec<Queue>> {
-    (0_u32..16, 0_u32..6, prop::option::of(0_u32..2)).prop_map(|(t4, h100, moves)| {
+    let flags = any::<(bool, bool, bool, bool)>();
+    let history = (0_u32..100_000, prop_oneof![Just(1.0), Just(2.0), Just(0.0)]);
+    let branch = || (share(9), share(4), 0_u8..12, any::<bool>());
+    let tree = (branch(), branch(), (share(5), share(3)), flags, history);
+    (0_u32..16, 0_u32..6, prop::option::of(0_u32..2), tree).prop_map(|(t4, h100, moves, tree)| {
         let mut tight = queue("tight", Some(&[("t4", t4), ("h100", h100)]));
         tight.moves_per_job_hour = moves;
         let mut private = queue("private", None);
         private.namespaces = Some(vec!["ns".into()]);
-        vec![queue("q", None), tight, private]
+        let (left, right, above, (takes, any, nested, broke), (seconds, weight)) = tree;
+        let shares = |t4, h100| Some([(ClassName::new("t4"), t4), (ClassName::new("h100"), h100)].into());
+        let branch = |name: &str, (t4, h100, kind, lower): (Share, Share, u8, bool), parent: &str| {
+            let mut branch = Queue { parent: Some(parent.into()), ..queue(name, None) };
+            if kind > 1 {
+                branch.classes = shares(t4, h100);
+            }
+            if lower {
+                branch.preemption.reclaim = Reclaims::LowerPriority;
+            }
+            branch
+        };
+        let mut left = branch("left", left, "above");
+        if !takes {
+            left.preemption.within_queue = Takes::Never;
+        }
+        if !any {
+            left.preemption.reclaim = Reclaims::Never;
+        }
+        left.weight = weight;
+        left.usage = [(ClassName::new("t4"), f64::from(seconds))].into();
+        left.usage_at = Some(at(90_000));
+        let right = branch("right", right, if nested { "left" } else { "above" });
+        let mut above = Queue { classes: shares(above.0, above.1), ..queue("above", None) };
+        let (unit, period_ends) = (BudgetUnit::GpuHours, at(if broke { 200_000 } else { 1000 }));
+        if seconds % 3 == 0 {
+            above.budgets =
+                vec![Budget { unit, limit: 10.0, used: if seconds % 2 == 0 { 10.0 } else { 9.0 }, period_ends }];
+        }
+        vec![queue("q", None), tight, private, left, right, above]
     })
 }
 
@@ -105,7 +150,10 @@ struct Draw {
 fn draws() -> impl Strategy<Value = Draw> {
     let who = (
         candidates(),
-        prop_oneof![8 => Just("q"), 6 => Just("tight"), 2 => Just("private"), 1 => Just("missing")],
+        prop_oneof![
+            7 => Just("q"), 5 => Just("tight"), 2 => Just("private"), 1 => Just("missing"),
+            5 => Just("left"), 5 => Just("right"), 1 => Just("above"),
+        ],
         (0..3, 0_i64..4),
         prop_oneof![1 => Just(Mode::Off), 1 => Just(Mode::Initial), 4 => Just(Mode::Auto)],
         prop_oneof![1 => Just(Elasticity::Fixed), 1 => Just(Elasticity::Moldable), 3 => Just(Elasticity::Elastic)],
@@ -162,11 +210,20 @@ fn build_job(index: usize, draw: Draw, nodes: &[Node]) -> Job {
         }
         _ => {}
     }
+    match kind {
+        5 => job.topology.required = Some(ZONE.into()),
+        6 => job.topology.preferred = Some(ZONE.into()),
+        _ => {}
+    }
     job = match index % 3 {
         0 => counted(job, &["devices"]),
         1 => counted(job, &["devices", "rest", "gone"]),
         _ => job,
     };
+    job.preemptible = !draw.restart.is_multiple_of(5);
+    if draw.restart.is_multiple_of(7) {
+        job.waiting_since = Some(at(10_000 + i64::from(draw.restart)));
+    }
     job.restart_seconds = f64::from(draw.restart);
     job.remaining_steps = draw.remaining;
     if draw.standing < 6 {
@@ -211,6 +268,7 @@ fn build_job(index: usize, draw: Draw, nodes: &[Node]) -> Job {
         allocation.last_move = (second == 7).then(|| at(99_900));
         allocation.observed = observed || long;
         allocation.running = live_batch || long;
+        allocation.checkpoint_age_seconds = if step { f64::from(draw.restart) * 3.0 } else { 0.0 };
         allocation.step_seconds = step.then_some(held.predicted.step_seconds * 1.2);
     }
     match draw.standing {

@@ -5,12 +5,17 @@
 //! their mean and range over the traces are printed. The workloads of Pollux are built in; `--traces DIR` adds those of Sia.
 #![allow(
     clippy::disallowed_methods,
+    clippy::expect_used,
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "an example is no part of the pure core"
 )]
 
+mod bound;
 mod golden;
+#[path = "../../tests/oracle/mod.rs"]
+mod oracle;
+mod packing;
 mod sets;
 mod table;
 mod timed;
@@ -18,8 +23,8 @@ mod timed;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use plimsoll_simulator::policy::by_name;
-use plimsoll_simulator::{Figures, Knowledge, SimulationError, finish_time_fairness, simulate};
+use plimsoll_simulator::policy::{by_name, dollars};
+use plimsoll_simulator::{Figures, Knowledge, SimulationError, energy_kwh, finish_time_fairness, simulate};
 
 use sets::Set;
 use timed::Timed;
@@ -29,6 +34,8 @@ struct Run {
     figures: Figures,
     worst_rho: f64,
     unfair: f64,
+    kwh: f64,
+    dollars: f64,
     milliseconds: [f64; 2],
 }
 
@@ -42,7 +49,7 @@ fn main() -> ExitCode {
             "--only" => only = arguments.next(),
             other => {
                 eprintln!(
-                    "error: `{other}` is unknown: give --traces DIR to add the traces of a folder, --only SET for one set or golden"
+                    "error: `{other}` is unknown: give --traces DIR to add the traces of a folder, --only SET for one set, golden, bound or packing"
                 );
                 return ExitCode::from(2);
             }
@@ -55,8 +62,14 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    if only.as_deref() == Some("golden") {
-        return match golden::print(&sets, traces.as_deref()) {
+    let printed = match only.as_deref() {
+        Some("golden") => Some(golden::print(&sets, traces.as_deref())),
+        Some("bound") => Some(bound::print(&sets)),
+        Some("packing") => Some(packing::print(&sets)),
+        _ => None,
+    };
+    if let Some(printed) = printed {
+        return match printed {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("error: {error}");
@@ -73,7 +86,11 @@ fn main() -> ExitCode {
                 Knowledge::Refit => "throughput refitted from what jobs measured, predictions off by up to 20 %",
                 Knowledge::Oracle => "oracle throughput, predictions exact",
             };
-            println!("{told}\n{}", table::text(&rows));
+            println!("{told}\n{}", table::text(&rows, set.workloads.len()));
+            // What the bars of the uniform cluster come from.
+            if set.name.ends_with("uniform") {
+                println!("the first two of them\n{}", table::text(&rows, 2));
+            }
         }
     }
     ExitCode::SUCCESS
@@ -119,6 +136,8 @@ fn run(
         figures: outcome.figures(),
         worst_rho: rho.iter().copied().fold(0.0, f64::max),
         unfair: rho.iter().filter(|rho| **rho > 1.0).count() as f64 / rho.len().max(1) as f64,
+        kwh: energy_kwh(&outcome, &set.cluster),
+        dollars: dollars(&outcome, &set.cluster),
         milliseconds: timed.mean_and_p95(),
     })
 }

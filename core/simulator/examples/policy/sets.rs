@@ -25,11 +25,16 @@ pub(crate) struct Set {
 const BOTH: &[Knowledge] = &[Knowledge::Refit, Knowledge::Oracle];
 const REFIT: &[Knowledge] = &[Knowledge::Refit];
 const ALL: &[&str] = &["sia", "sia-uncapped", "gavel", "plimsoll-a", "plimsoll-b", "plimsoll-c"];
-const PAID: &[&str] = &["sia", "plimsoll-a", "plimsoll-b", "plimsoll-c", "plimsoll-b+30", "plimsoll-c+30"];
-const OURS: &[&str] = &["sia", "sia-uncapped", "plimsoll-a", "plimsoll-b", "plimsoll-c", "plimsoll-c+30"];
+const PAID: &[&str] =
+    &["sia", "sia-sticky", "plimsoll-a", "plimsoll-b", "plimsoll-c", "plimsoll-b+30", "plimsoll-c+30"];
+const EVENTS: &[&str] = &["plimsoll-b", "plimsoll-b-incremental"];
+const AIMS: &[&str] = &["plimsoll-b", "plimsoll-b-fairness", "plimsoll-b-cost", "plimsoll-b-energy"];
+const LONG: &[&str] = &["sia", "sia-uncapped", "plimsoll-a", "plimsoll-b", "plimsoll-c", "plimsoll-c+30"];
+const OURS: &[&str] = &["sia", "sia-uncapped", "sia-sticky", "plimsoll-a", "plimsoll-b", "plimsoll-c", "plimsoll-c+30"];
 const PEERS: &[&str] = &[
     "sia",
     "sia-uncapped",
+    "sia-sticky",
     "pollux",
     "tiresias",
     "optimus",
@@ -71,10 +76,13 @@ pub(crate) fn all(folder: Option<&Path>) -> Result<Vec<Set>, Box<dyn Error>> {
         Ok(())
     };
     add("mixed", mixed, Rules::SIA, BOTH, ALL, &["saturn", "philly"])?;
+    let events = Rules { events_seconds: Some(5.0), ..Rules::SIA };
+    add("events, mixed", mixed, events, REFIT, EVENTS, &["saturn", "philly"])?;
+    add("aims, mixed", mixed, Rules::SIA, REFIT, AIMS, &["saturn", "philly"])?;
     add("uniform", "aws=16x4", Rules::SIA, BOTH, ALL, &["philly"])?;
     add("moves paid, mixed", mixed, paid, REFIT, PAID, &["saturn", "philly"])?;
     add("moves paid, uniform", "aws=16x4", paid, REFIT, PAID, &["philly"])?;
-    add("long", mixed, Rules::SIA, REFIT, OURS, &["newtrace"])?;
+    add("long", mixed, Rules::SIA, REFIT, LONG, &["newtrace"])?;
     add("real world", mixed, Rules::real(1), REFIT, OURS, &["saturn", "philly"])?;
     Ok(sets)
 }

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use crate::Run;
 
-/// One line a policy; ratios are to the first row, trace by trace.
-pub(crate) fn text(rows: &[(String, Vec<Option<Run>>)]) -> String {
+/// One line a policy, over the first `traces` traces; ratios are to the first row, trace by trace.
+pub(crate) fn text(rows: &[(String, Vec<Option<Run>>)], traces: usize) -> String {
     let mut text = format!(
-        "{:<16} {:>6} {:>6} {:>11} {:>13} {:>13} {:>8} {:>13} {:>9} {:>9} {:>11} {:>11}\n",
+        "{:<22} {:>6} {:>6} {:>11} {:>13} {:>13} {:>8} {:>13} {:>9} {:>9} {:>11} {:>11} {:>11} {:>11}\n",
         "policy",
         "avg h",
         "ratio",
@@ -19,12 +19,14 @@ pub(crate) fn text(rows: &[(String, Vec<Option<Run>>)]) -> String {
         "restoring",
         "worst rho",
         "rho > 1",
+        "kWh",
+        "dollars",
         "ms/round"
     );
     let Some((_, first)) = rows.first() else { return text };
     for (name, runs) in rows {
         let pairs: Vec<(&Run, &Run)> =
-            runs.iter().zip(first).filter_map(|pair| Some((pair.0.as_ref()?, pair.1.as_ref()?))).collect();
+            runs.iter().zip(first).take(traces).filter_map(|pair| Some((pair.0.as_ref()?, pair.1.as_ref()?))).collect();
         if pairs.is_empty() {
             continue;
         }
@@ -39,7 +41,7 @@ pub(crate) fn text(rows: &[(String, Vec<Option<Run>>)]) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
-            "{name:<16} {:>6.3} {:>6.3} {:>11} {:>13} {:>13} {:>8.2} {:>13} {:>8.1}% {:>9.2} {:>10.1}% {:>11}",
+            "{name:<22} {:>6.3} {:>6.3} {:>11} {:>13} {:>13} {:>8.2} {:>13} {:>8.1}% {:>9.2} {:>10.1}% {:>11} {:>11} {:>11}",
             mean(&|run| run.figures.average_seconds) / 3600.0,
             ratio(&|run| run.figures.average_seconds),
             format!("{low:.2}-{high:.2}"),
@@ -50,7 +52,9 @@ pub(crate) fn text(rows: &[(String, Vec<Option<Run>>)]) -> String {
             100.0 * mean(&|run| run.figures.restoring_share),
             mean(&|run| run.worst_rho),
             100.0 * mean(&|run| run.unfair),
-            format!("{:.1} / {:.1}", mean(&|run| run.milliseconds[0]), mean(&|run| run.milliseconds[1])),
+            with_ratio(&|run| run.kwh, 1.0),
+            with_ratio(&|run| run.dollars, 1.0),
+            format!("{:.2} / {:.2}", mean(&|run| run.milliseconds[0]), mean(&|run| run.milliseconds[1])),
         );
     }
     text

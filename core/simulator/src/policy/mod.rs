@@ -1,6 +1,8 @@
 //! Who decides: Plimsoll's planner and its peers' policies.
 
 mod gavel;
+mod gavel_packed;
+mod lucid;
 mod named;
 mod optimus;
 mod plimsoll;
@@ -15,9 +17,11 @@ use crate::profile::{Application, Catalogue};
 use crate::rules::Rules;
 
 pub use gavel::Gavel;
+pub use gavel_packed::GavelPacked;
+pub use lucid::Lucid;
 pub use named::{NAMES, by_name};
 pub use optimus::Optimus;
-pub use plimsoll::{Information, Plimsoll};
+pub use plimsoll::{Information, Plimsoll, dollars};
 pub use pollux::Pollux;
 pub use rigid::{Order, Rigid};
 pub use sia::Sia;
@@ -56,6 +60,11 @@ pub trait Policy {
 
     /// Whether jobs choose their own batch under it, or keep the one that was asked for.
     fn elastic(&self) -> bool;
+
+    /// Whether two jobs may be given the very same GPUs.
+    fn packs(&self) -> bool {
+        false
+    }
 
     /// What each job of the view, in its order, holds until the next round.
     fn plan(&mut self, view: &View<'_>) -> Vec<Option<Allocation>>;

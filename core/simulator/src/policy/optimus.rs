@@ -1,15 +1,18 @@
 //! Optimus (Peng et al., EuroSys 2018), told the truth: GPUs one by one to whoever gains most.
 
-use super::rigid::rigid_rate;
+use super::rigid::believed_steps_per_second;
 use super::{Policy, View};
-use crate::beliefs::{Size, counts, slowdown};
-use crate::beliefs::{ideal_shape, most_gpus};
+use crate::beliefs::{Size, ideal_shape};
 use crate::cluster::Allocation;
 use crate::free::Free;
 use crate::job::{Job, limits};
 
-/// One GPU each by arrival, then one more at a time where the true remaining time falls most. Batches are as asked for. On several
-/// kinds of GPU a job stays on one: the fastest that has a GPU for it when it starts.
+/// One GPU each by arrival, then one more at a time where the true remaining time falls most: true step times at the batch that was asked
+/// for, times the optimizer steps that are left after the present epoch. On several kinds of GPU a job stays on one: the fastest
+/// that has a GPU for it when it starts.
+///
+/// As its authors' simulator has it: no more GPUs than the batch has smallest local batches; a job whose count stays keeps its GPUs, the
+/// others are placed fewest first, each where most are free.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Optimus;
 
@@ -26,65 +29,61 @@ impl Policy for Optimus {
         let mut rooms: Vec<u32> = view.cluster.kinds.iter().map(|kind| kind.gpus()).collect();
         let mut given: Vec<Option<(usize, u32)>> = vec![None; view.jobs.len()];
         for (at, job) in view.jobs.iter().enumerate() {
-            let kind = job.allocation.as_ref().map(|held| held.kind).filter(|kind| rooms[*kind] > 0);
+            let least = job.submission.steps.map_or(1, |_| job.submission.gpus);
+            let kind = job.allocation.as_ref().map(|held| held.kind).filter(|kind| rooms[*kind] >= least);
             let kind = kind.or_else(|| {
-                let kinds = (0..rooms.len()).filter(|kind| rooms[*kind] > 0 && rate(view, job, *kind, 1).is_some());
-                kinds.max_by(|a, b| {
-                    rigid_rate(view, job, *a).unwrap_or(0.0).total_cmp(&rigid_rate(view, job, *b).unwrap_or(0.0))
-                })
+                let speed = |kind: usize| steps_per_second(view, job, kind, least).unwrap_or(0.0);
+                let kinds = (0..rooms.len()).filter(|kind| rooms[*kind] >= least && speed(*kind) > 0.0);
+                kinds.max_by(|a, b| speed(*a).total_cmp(&speed(*b)))
             });
             if let Some(kind) = kind {
-                rooms[kind] -= 1;
-                given[at] = Some((kind, 1));
+                rooms[kind] -= least;
+                given[at] = Some((kind, least));
             }
         }
-        // What the next step of each job gains a GPU; worked out again only for who got it.
-        let mut gains: Vec<Option<(f64, u32)>> =
-            view.jobs.iter().zip(&given).map(|(job, given)| next(view, job, (*given)?)).collect();
+        // What one more GPU gains each job; worked out again only for who got it.
+        let mut gains: Vec<f64> = view
+            .jobs
+            .iter()
+            .zip(&given)
+            .map(|(job, given)| given.map_or(0.0, |given| gain(view, job, given)))
+            .collect();
         loop {
-            let fits = |at: &usize| {
-                let (Some((kind, now)), Some((_, to))) = (given[*at], gains[*at]) else { return false };
-                to - now <= rooms[kind]
-            };
-            let gain = |at: &usize| gains[*at].map_or(0.0, |gain| gain.0);
-            let best = (0..given.len()).filter(fits).max_by(|a, b| gain(a).total_cmp(&gain(b)).then(b.cmp(a)));
-            let Some(at) = best.filter(|at| gain(at) > 0.0) else { break };
-            let (Some((kind, now)), Some((_, to))) = (given[at], gains[at]) else { break };
-            rooms[kind] -= to - now;
-            given[at] = Some((kind, to));
-            gains[at] = next(view, view.jobs[at], (kind, to));
+            let room = |at: usize| given[at].is_some_and(|(kind, _)| rooms[kind] > 0);
+            let fits = (0..given.len()).filter(|at| room(*at));
+            let best = fits.max_by(|a, b| gains[*a].total_cmp(&gains[*b]).then(b.cmp(a)));
+            let Some(at) = best.filter(|at| gains[*at] > 0.0) else { break };
+            let Some((kind, gpus)) = given[at] else { break };
+            rooms[kind] -= 1;
+            given[at] = Some((kind, gpus + 1));
+            gains[at] = gain(view, view.jobs[at], (kind, gpus + 1));
         }
         on_nodes(view, &given)
     }
 }
 
-/// Drop of the remaining seconds for each GPU up to the next count, and that count; `None` where there is none.
-fn next(view: &View<'_>, job: &Job, (kind, gpus): (usize, u32)) -> Option<(f64, u32)> {
-    let left = view.application(job).runs.total() - job.progress;
-    let to = counts(&view.cluster.kinds[kind]).into_iter().find(|count| *count > gpus)?;
-    let (now, then) = (rate(view, job, kind, gpus)?, rate(view, job, kind, to)?);
-    Some(((left / now - left / then) / f64::from(to - gpus), to))
-}
-
-/// True progress per second at the batch that was asked for.
-fn rate(view: &View<'_>, job: &Job, index: usize, gpus: u32) -> Option<f64> {
-    let application = view.application(job);
-    let size = Size { index, kind: &view.cluster.kinds[index], gpus };
-    let steps = application.steps[index].as_ref()?;
-    let mix = steps.at(&ideal_shape(size.kind, gpus))?;
-    let limits = limits(application, steps, view.rules, mix.range().1);
-    let total = f64::from(job.submission.batch);
-    if gpus > most_gpus(application, steps) || total < limits.local.0 * f64::from(gpus) {
-        return None;
+/// Drop of the remaining seconds by one more GPU; 0 where a job can have no more.
+fn gain(view: &View<'_>, job: &Job, (kind, gpus): (usize, u32)) -> f64 {
+    let seconds = |gpus: u32| steps_per_second(view, job, kind, gpus).map(|steps| 1.0 / steps);
+    let left = view.application(job).runs.steps_after(f64::from(job.submission.batch), job.epoch);
+    match (seconds(gpus), seconds(gpus + 1)) {
+        (Some(now), Some(then)) => (now - then) * left,
+        _ => 0.0,
     }
-    let cut = limits.fixed(total, gpus);
-    let total = cut.total(gpus);
-    let gain = application.runs.gradient(total, job.epoch).gain(limits.first, total);
-    let seconds = mix.at(f64::from(cut.local)).with_accumulation(cut.accumulation);
-    Some(gain / seconds / slowdown(application, view.rules))
 }
 
-/// Who keeps its count stays; the rest is placed biggest first.
+fn steps_per_second(view: &View<'_>, job: &Job, index: usize, gpus: u32) -> Option<f64> {
+    let application = view.application(job);
+    let kind = &view.cluster.kinds[index];
+    let steps = application.steps[index].as_ref()?;
+    let limits = limits(application, steps, view.rules, Some(&ideal_shape(kind, gpus)));
+    let most = (f64::from(job.submission.batch) / limits.local.0).floor() as u32;
+    // Pollux's simulator lets ncf have one.
+    let most = if application.name == "ncf" { 1 } else { most };
+    (gpus <= most.min(kind.gpus())).then(|| believed_steps_per_second(view, job, Size { index, kind, gpus })).flatten()
+}
+
+/// Who keeps its count stays; the rest is placed fewest first.
 fn on_nodes(view: &View<'_>, given: &[Option<(usize, u32)>]) -> Vec<Option<Allocation>> {
     let mut free = Free::of(view.cluster);
     let mut plan = vec![None; given.len()];
@@ -95,9 +94,9 @@ fn on_nodes(view: &View<'_>, given: &[Option<(usize, u32)>]) -> Vec<Option<Alloc
         }
     }
     let mut open: Vec<usize> = (0..plan.len()).filter(|at| plan[*at].is_none()).collect();
-    open.sort_by_key(|at| std::cmp::Reverse(given[*at].map_or(0, |given| given.1)));
+    open.sort_by_key(|at| given[*at].map_or(0, |given| given.1));
     for at in open {
-        plan[at] = given[at].and_then(|(kind, gpus)| free.in_order(kind, gpus, view.cluster.kinds[kind].gpus_per_node));
+        plan[at] = given[at].and_then(|(kind, gpus)| free.most_free_nodes(kind, gpus));
     }
     plan
 }

@@ -1,17 +1,26 @@
 //! Plimsoll's planner: backward prices, then a knapsack (`plimsoll_scheduling::elastic`).
 
+mod aim;
+mod left;
+mod nodes;
+mod rates;
+
 use std::collections::BTreeMap;
 
-use plimsoll_scheduling::elastic::{Answer, Job as Asked, Nodes, Offer, Request, Running, Settings, allocate, place};
+use plimsoll_scheduling::elastic::{
+    Answer, Job as Asked, Memory, Objective, Offer, Running, Settings, allocate_charged, reallocate,
+};
 
 use super::{Policy, View};
-use crate::beliefs::{Size, corrected_rate, counts, most_gpus, speed_of_one, true_rate};
+use crate::beliefs::{Size, most_gpus};
 use crate::cache::Cache;
 use crate::cluster::Allocation;
 use crate::engine::full_restart_seconds;
 use crate::job::Job;
-use crate::random::Random;
-use crate::rules::Moves;
+pub use aim::dollars;
+use left::Works;
+use nodes::on_nodes;
+use rates::{measured, predicted, sizes};
 
 /// What the planner is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,9 +33,8 @@ pub enum Information {
     Speed,
 }
 
-/// Share of the work done that is believed to be left, where the total is not known, and the seconds that it is at least.
-const LEFT_SHARE: f64 = 1.0;
-const LEFT_SECONDS: f64 = 600.0;
+/// Seconds of work that a running job is believed to have left at least.
+const LEAST_SECONDS: f64 = 60.0;
 /// Power of GPUs that a job without a measurement is believed to speed up by.
 const GENERIC_POWER: f64 = 0.7;
 /// Seconds of work that such a job is believed to have on one GPU of nominal speed 1.
@@ -39,32 +47,50 @@ pub struct Plimsoll {
     information: Information,
     settings: Settings,
     every_seconds: f64,
+    untried: f64,
+    objective: Objective,
     error: f64,
     seed: u64,
     rates: Cache,
+    works: Works,
     seen: BTreeMap<usize, usize>,
     planned_at: f64,
+    /// Where events between full allocations are planned by themselves: what is remembered, and the jobs in their places.
+    events: Option<Remembered>,
+}
+
+/// What is kept from a full allocation for events.
+#[derive(Debug, Default)]
+struct Remembered {
+    memory: Option<Memory>,
+    places: Vec<usize>,
+    /// Whether an event was planned since.
+    stale: bool,
 }
 
 impl Plimsoll {
     /// With the settings for what it is told. Predicted step times are off by a factor of up to `1 ± error`, drawn by `seed`
     /// for each job and kind: one at one GPU, one at all GPUs, and between them in proportion to the logarithm of the count.
     pub fn new(information: Information, error: f64, seed: u64) -> Self {
-        let (settings, every_seconds, letter) = match information {
-            Information::Measured => (Settings::WORK_UNKNOWN, 180.0, "a"),
-            Information::Work => (Settings::WORK_KNOWN, 120.0, "b"),
-            Information::Speed => (Settings::SPEED_KNOWN, 60.0, "c"),
+        let (settings, every_seconds, untried, letter) = match information {
+            Information::Measured => (Settings::WORK_UNKNOWN, 180.0, 1.0, "a"),
+            Information::Work => (Settings::WORK_KNOWN, 120.0, 0.9, "b"),
+            Information::Speed => (Settings::SPEED_KNOWN, 60.0, 0.85, "c"),
         };
         Self {
             name: format!("plimsoll-{letter}"),
             information,
             settings,
             every_seconds,
+            untried,
+            objective: Objective::Goodput,
             error,
             seed,
             rates: Cache::default(),
+            works: Works::default(),
             seen: BTreeMap::new(),
             planned_at: f64::NEG_INFINITY,
+            events: None,
         }
     }
 
@@ -75,10 +101,26 @@ impl Plimsoll {
         self
     }
 
-    /// Whether anybody came, left or measured a new size since the last plan.
-    fn is_news(&mut self, view: &View<'_>) -> bool {
+    /// Run for something else than completion time alone.
+    pub fn aiming_at(mut self, objective: Objective) -> Self {
+        self.objective = objective;
+        self.name = format!("{}-{objective:?}", self.name).to_lowercase();
+        self
+    }
+
+    /// Events within a round of a full allocation change only who changed and who waits.
+    pub fn incremental(mut self) -> Self {
+        self.events = Some(Remembered::default());
+        self.name.push_str("-incremental");
+        self
+    }
+
+    /// Who came, left or measured a new size since the last plan.
+    fn news(&mut self, view: &View<'_>) -> Vec<usize> {
         let now: BTreeMap<usize, usize> = view.jobs.iter().map(|job| (job.id, sizes_seen(job))).collect();
-        let news = now != self.seen;
+        let came = now.iter().filter(|(id, sizes)| self.seen.get(id) != Some(sizes)).map(|(id, _)| *id);
+        let left = self.seen.keys().filter(|id| !now.contains_key(id)).copied();
+        let news = came.chain(left).collect();
         self.seen = now;
         news
     }
@@ -105,16 +147,31 @@ impl Policy for Plimsoll {
     }
 
     fn plan(&mut self, view: &View<'_>) -> Vec<Option<Allocation>> {
-        let news = self.is_news(view);
-        if !news && view.now - self.planned_at < self.every_seconds {
+        let news = self.news(view);
+        let stale = self.events.as_ref().is_some_and(|events| events.stale);
+        let early = view.now - self.planned_at < self.round_seconds();
+        if news.is_empty() && (early || !stale) && view.now - self.planned_at < self.every_seconds {
             return view.jobs.iter().map(|job| job.allocation.clone()).collect();
         }
-        self.planned_at = view.now;
         self.rates.keep(&view.jobs);
-        let capacity: Vec<u32> = view.cluster.kinds.iter().map(|kind| kind.gpus()).collect();
+        let active: Vec<usize> = view.jobs.iter().map(|job| job.id).collect();
+        self.works.keep(&active);
         let speeds: Vec<f64> = view.cluster.kinds.iter().map(|kind| nominal_speed(&kind.name)).collect();
         let asked: Vec<Asked> = view.jobs.iter().map(|job| self.ask(view, job, &speeds)).collect();
-        let Answer { choices, .. } = allocate(&capacity, &speeds, &asked, &self.settings);
+        let capacity: Vec<u32> = view.cluster.kinds.iter().map(|kind| kind.gpus()).collect();
+        let charges = aim::charges(self.objective, &view.cluster.kinds);
+        let remembered = self.events.as_mut().filter(|events| early && events.memory.is_some());
+        let choices = match remembered {
+            Some(events) => events.plan(&capacity, &charges, &active, &asked, &news, &self.settings),
+            None => {
+                self.planned_at = view.now;
+                let answer = allocate_charged(&capacity, &speeds, &charges, &asked, &self.settings);
+                if let Some(events) = &mut self.events {
+                    *events = Remembered { memory: Some(Memory::from(&answer)), places: active, stale: false };
+                }
+                answer.choices
+            }
+        };
         let chosen: Vec<Option<(usize, u32)>> = asked
             .iter()
             .zip(choices)
@@ -124,6 +181,34 @@ impl Policy for Plimsoll {
             })
             .collect();
         on_nodes(view, &chosen)
+    }
+}
+
+impl Remembered {
+    /// An event: the jobs in their places, whoever left without offers, whoever came at the end.
+    fn plan(
+        &mut self,
+        capacity: &[u32],
+        charges: &[f64],
+        active: &[usize],
+        asked: &[Asked],
+        news: &[usize],
+        settings: &Settings,
+    ) -> Vec<Option<usize>> {
+        let Some(memory) = &mut self.memory else { return vec![None; asked.len()] };
+        self.places.extend(
+            active.iter().filter(|id| news.contains(id) && !self.places.contains(id)).copied().collect::<Vec<_>>(),
+        );
+        let gone =
+            Asked { weight: 1.0, remaining: 1.0, restart_seconds: 0.0, running: None, known: true, offers: Vec::new() };
+        let at = |id: &usize| active.iter().position(|other| other == id);
+        let jobs: Vec<Asked> =
+            self.places.iter().map(|id| at(id).map_or_else(|| gone.clone(), |at| asked[at].clone())).collect();
+        let changed: Vec<usize> = (0..self.places.len()).filter(|at| news.contains(&self.places[*at])).collect();
+        let Answer { choices, .. } = reallocate(memory, capacity, charges, &jobs, &changed, settings);
+        self.stale = true;
+        let place = |id: &usize| self.places.iter().position(|other| other == id);
+        active.iter().map(|id| choices[place(id)?]).collect()
     }
 }
 
@@ -151,6 +236,9 @@ impl Plimsoll {
             let generic = speeds[size.index] * f64::from(size.gpus).powf(GENERIC_POWER);
             let rate = if known { *rate } else { Some(generic) };
             let rate = rate.filter(|rate| *rate > 0.0 && size.gpus <= room)?;
+            // The best of several beliefs is most likely one that is too good: what rests on no measurement is held back.
+            let doubtful = tried && job.measured[size.index].seen.is_empty();
+            let rate = if doubtful { self.untried * rate } else { rate };
             Some(Offer { class: size.index, gpus: size.gpus, rate, now: size.gpus <= cap })
         };
         let offers: Vec<Offer> = sizes.iter().zip(rates).filter_map(offer).collect();
@@ -159,9 +247,14 @@ impl Plimsoll {
         let one = offers.iter().filter(|offer| offer.gpus == 1).map(|offer| offer.rate).fold(0.0, f64::max);
         let remaining = match self.information {
             _ if !known => GENERIC_SECONDS,
-            Information::Measured => (LEFT_SHARE * job.progress).max(LEFT_SECONDS * now_rate.unwrap_or(one)),
+            Information::Measured if one > 0.0 => {
+                let left = one * self.works.left(job.id, job.progress / one);
+                left.max(LEAST_SECONDS * now_rate.unwrap_or(one))
+            }
+            Information::Measured => GENERIC_SECONDS * now_rate.unwrap_or(1.0),
             _ => application.runs.total() - job.progress,
         };
+        let remaining = remaining.max(1e-9);
         let running = held.map(|(class, gpus)| Running {
             class,
             gpus,
@@ -170,56 +263,10 @@ impl Plimsoll {
         });
         let restart_seconds = full_restart_seconds(application, view.rules)
             * if running.is_some() { view.rules.resize_share } else { 1.0 };
-        Asked { weight: 1.0, remaining: remaining.max(1e-9), restart_seconds, running, known, offers }
+        let rates = offers.iter().map(|offer| (offer.gpus, offer.rate));
+        let weight = aim::weight(self.objective, view, job, remaining, rates);
+        Asked { weight, remaining, restart_seconds, running, known, offers }
     }
-}
-
-/// Every count worth a look on every kind.
-fn sizes<'a>(view: &View<'a>) -> Vec<Size<'a>> {
-    let kinds = view.cluster.kinds.iter().enumerate();
-    kinds.flat_map(|(index, kind)| counts(kind).into_iter().map(move |gpus| Size { index, kind, gpus })).collect()
-}
-
-/// The rate that a job's measurements say; on a kind that it has not tried that of the one it runs on, or knows most of, scaled by
-/// what one GPU of each does.
-fn measured(view: &View<'_>, job: &Job, size: Size<'_>) -> Option<f64> {
-    let application = view.application(job);
-    if job.measured[size.index].estimate.is_some() {
-        return corrected_rate(job, application, view.rules, size);
-    }
-    let held = job.allocation.as_ref().map(|held| held.kind);
-    let known = (0..job.measured.len()).filter(|kind| job.measured[*kind].estimate.is_some());
-    let best = known.max_by_key(|kind| (held == Some(*kind), job.measured[*kind].seen.len()))?;
-    let kind = crate::cluster::Kind { gpus_per_node: size.kind.gpus_per_node, ..view.cluster.kinds[best].clone() };
-    let there = corrected_rate(job, application, view.rules, Size { index: best, kind: &kind, gpus: size.gpus })?;
-    Some(there * speed_of_one(application, view.rules, size.index)? / speed_of_one(application, view.rules, best)?)
-}
-
-/// The rate that was predicted; at a count that was seen on the kind what was measured, and at another one the prediction corrected
-/// by how far off it was at the nearest count seen.
-fn predicted(view: &View<'_>, job: &Job, size: Size<'_>, seed: u64, error: f64) -> Option<f64> {
-    let application = view.application(job);
-    // Off by one share at one GPU and by another at the whole kind: a model of size errs smoothly.
-    let mut random = Random::new(&[seed, job.id as u64, size.index as u64]);
-    let ends = [0; 2].map(|_| error * (2.0 * random.unit() - 1.0));
-    let off = |gpus: u32| {
-        let share = f64::from(gpus).ln() / f64::from(size.kind.gpus()).ln().max(1e-9);
-        1.0 + ends[0] + (ends[1] - ends[0]) * share
-    };
-    let prediction = true_rate(job, application, view.rules, size, off(size.gpus))?;
-    let known = &job.measured[size.index];
-    if known.estimate.is_none() {
-        return Some(prediction);
-    }
-    // Of the nearest count that was seen, what the fit says of it against what was predicted of it.
-    let distance = |gpus: u32| (f64::from(gpus) / f64::from(size.gpus)).ln().abs();
-    let nearest = known.seen.iter().map(|seen| seen.gpus).min_by(|a, b| distance(*a).total_cmp(&distance(*b)))?;
-    let there = Size { gpus: nearest, ..size };
-    let seen = corrected_rate(job, application, view.rules, there)?;
-    if nearest == size.gpus {
-        return Some(seen);
-    }
-    Some(prediction * seen / true_rate(job, application, view.rules, there, off(nearest))?)
 }
 
 /// Nominal speed of a GPU in terms of T4: peaks of its data sheet in single precision; 1 for what is not in the list.
@@ -231,26 +278,4 @@ fn nominal_speed(kind: &str) -> f64 {
         "dgx" | "dgx-ext" => 19.5 / 8.1,
         _ => 1.0,
     }
-}
-
-/// Nodes for the chosen sizes.
-fn on_nodes(view: &View<'_>, chosen: &[Option<(usize, u32)>]) -> Vec<Option<Allocation>> {
-    let mut plan = vec![None; chosen.len()];
-    for (index, kind) in view.cluster.kinds.iter().enumerate() {
-        let here: Vec<usize> =
-            (0..chosen.len()).filter(|at| chosen[*at].is_some_and(|(class, _)| class == index)).collect();
-        let request = |at: &usize| {
-            let gpus = chosen[*at].map_or(0, |chosen| chosen.1);
-            let held = view.jobs[*at].allocation.as_ref().filter(|held| (held.kind, held.gpus()) == (index, gpus));
-            let pinned = view.jobs[*at].restoring_seconds > 0.0;
-            Request { gpus, holds: held.map(|held| held.nodes.clone()), pinned }
-        };
-        let requests: Vec<Request> = here.iter().map(request).collect();
-        let free_moves = view.rules.moves == Moves::FreeWithinKind;
-        let placed: Vec<Option<Nodes>> = place(kind.nodes, kind.gpus_per_node, &requests, free_moves);
-        for (at, nodes) in here.into_iter().zip(placed) {
-            plan[at] = nodes.map(|nodes| Allocation { kind: index, nodes });
-        }
-    }
-    plan
 }

@@ -1,7 +1,10 @@
 //! Policies that give jobs the GPUs they ask for, and decide only when.
 
+use std::collections::BTreeMap;
+
 use super::{Policy, View};
-use crate::beliefs::{ideal_shape, slowdown};
+use crate::batch::Limits;
+use crate::beliefs::{Size, ideal_shape, slowdown};
 use crate::cluster::Allocation;
 use crate::free::Free;
 use crate::job::{Job, limits};
@@ -14,11 +17,11 @@ pub enum Order {
     /// By arrival, and a job may start ahead of the first that waits only if it delays it not (EASY; Lifka 1995, JSSPP 949, 295),
     /// by true run times.
     Easy,
-    /// By arrival, each kind of application up to an equal share of the cluster, and beyond it only while nobody below its share
-    /// waits: quotas with borrowing, as Kueue admits. Nobody is preempted.
+    /// By arrival, each queue (or application, where a trace has no queues) up to an equal share of the cluster, and beyond it only
+    /// while nobody below its share waits: quotas with borrowing, as Kueue admits. Nobody is preempted.
     Quota,
-    /// By true run time times GPUs, shortest first, without preemption: the order of Lucid (Hu et al., ASPLOS 2023) with perfect
-    /// predictions. Its packing of two jobs on one GPU is left out: no profile here says what it costs.
+    /// By true run time times GPUs, shortest first, without preemption: the order of Lucid (Hu et al., ASPLOS 2023) without its packing
+    /// of two jobs on one GPU, which is [`super::Lucid`].
     ShortestFirst,
     /// By true remaining time, shortest first, with preemption.
     Srtf,
@@ -84,7 +87,7 @@ impl Policy for Rigid {
 }
 
 /// Starts a job on the fastest kind that has room for it.
-fn start(view: &View<'_>, free: &mut Free, job: &Job) -> Option<Allocation> {
+pub(super) fn start(view: &View<'_>, free: &mut Free, job: &Job) -> Option<Allocation> {
     let gpus = job.submission.gpus;
     let kind = by_speed(view, job).into_iter().find(|kind| free.gpus(*kind) >= gpus)?;
     free.in_order(kind, gpus, view.cluster.kinds[kind].gpus_per_node)
@@ -98,9 +101,18 @@ pub(super) fn by_speed(view: &View<'_>, job: &Job) -> Vec<usize> {
     kinds.into_iter().map(|kind| kind.0).collect()
 }
 
-/// Optimizer steps per second with what a job asks for on a kind, in the ideal shape; `None` where it cannot run.
-pub(super) fn rigid_steps_per_second(view: &View<'_>, job: &Job, index: usize) -> Option<f64> {
-    Some(1.0 / rigid_step(view, job, index)?.seconds)
+/// Optimizer steps per second with what a job asks for on a kind, in the ideal shape, as Gavel and Optimus believe them: one GPU is
+/// believed to take two passes whatever its batch. `None` where it cannot run.
+pub(super) fn believed_steps_per_second(view: &View<'_>, job: &Job, size: Size<'_>) -> Option<f64> {
+    let application = view.application(job);
+    let steps = application.steps[size.index].as_ref()?;
+    let shape = ideal_shape(size.kind, size.gpus);
+    let curve = steps.at(&shape)?;
+    // No first batch: every total is beyond it.
+    let limits = Limits { first: 0.0, ..limits(application, steps, view.rules, Some(&shape)) };
+    let cut = limits.fixed(f64::from(job.submission.batch), size.gpus);
+    let seconds = curve.at(f64::from(cut.local)).with_accumulation(cut.accumulation);
+    Some(1.0 / seconds / slowdown(application, view.rules))
 }
 
 /// A step with what a job asks for.
@@ -119,10 +131,11 @@ fn rigid_step(view: &View<'_>, job: &Job, index: usize) -> Option<RigidStep> {
         return None;
     }
     let steps = application.steps[index].as_ref()?;
-    let mix = steps.at(&ideal_shape(kind, gpus))?;
-    let limits = limits(application, steps, view.rules, mix.range().1);
+    let shape = ideal_shape(kind, gpus);
+    let curve = steps.at(&shape)?;
+    let limits = limits(application, steps, view.rules, Some(&shape));
     let cut = limits.fixed(f64::from(job.submission.batch), gpus);
-    let seconds = mix.at(f64::from(cut.local)).with_accumulation(cut.accumulation);
+    let seconds = curve.at(f64::from(cut.local)).with_accumulation(cut.accumulation);
     Some(RigidStep { seconds, total: cut.total(gpus), first: limits.first })
 }
 
@@ -135,8 +148,8 @@ pub(super) fn rigid_rate(view: &View<'_>, job: &Job, index: usize) -> Option<f64
 }
 
 /// True seconds that are left on the fastest kind, at the present rate.
-fn remaining_seconds(view: &View<'_>, job: &Job) -> f64 {
-    let left = view.application(job).runs.total() - job.progress;
+pub(super) fn remaining_seconds(view: &View<'_>, job: &Job) -> f64 {
+    let left = job.total(view.application(job)) - job.progress;
     let best = (0..view.cluster.kinds.len()).filter_map(|kind| rigid_rate(view, job, kind)).fold(0.0, f64::max);
     if best > 0.0 { left / best } else { f64::INFINITY }
 }
@@ -187,24 +200,31 @@ fn easy(view: &View<'_>, free: &mut Free, plan: &mut [Option<Allocation>], waiti
     }
 }
 
-/// First who is below its application's share, then whoever borrows.
+/// First who is below its queue's share, then whoever borrows.
 fn quota(view: &View<'_>, free: &mut Free, plan: &mut [Option<Allocation>], waiting: &[usize]) {
-    let applications = view.catalogue.applications().len().max(1);
-    let share = view.cluster.gpus() / applications as u32;
-    let mut used = vec![0; applications];
+    let queue = |job: &Job| match job.submission.queue.as_str() {
+        "" => job.submission.application.clone(),
+        queue => queue.to_owned(),
+    };
+    let mut used: BTreeMap<String, u32> = BTreeMap::new();
     for (job, held) in view.jobs.iter().zip(plan.iter()) {
-        used[job.application] += held.as_ref().map_or(0, Allocation::gpus);
+        *used.entry(queue(job)).or_default() += held.as_ref().map_or(0, Allocation::gpus);
     }
+    // Without queues every application that there is has one, whether it waits or not.
+    let named = view.jobs.iter().any(|job| !job.submission.queue.is_empty());
+    let queues = if named { used.len() } else { view.catalogue.applications().len() };
+    let share = view.cluster.gpus() / queues.max(1) as u32;
     for borrowing in [false, true] {
         for at in waiting {
             let job = view.jobs[*at];
-            let within = used[job.application] + job.submission.gpus <= share;
+            let used = used.entry(queue(job)).or_default();
+            let within = *used + job.submission.gpus <= share;
             if plan[*at].is_some() || !borrowing && !within {
                 continue;
             }
             plan[*at] = start(view, free, job);
             if plan[*at].is_some() {
-                used[job.application] += job.submission.gpus;
+                *used += job.submission.gpus;
             } else if borrowing {
                 // The first that waits keeps its turn.
                 return;

@@ -1,12 +1,11 @@
 //! Sia (Jayaram Subramanya et al., SOSP 2023): an integer program over configurations, each round.
 
-use plimsoll_scheduling::elastic::{Column, fill, search, states};
+use plimsoll_scheduling::elastic::{Column, Request, fill, place, search, states};
 
 use super::{Policy, View};
 use crate::beliefs::{Size, most_gpus, rate, speed_of_one};
 use crate::cache::Cache;
 use crate::cluster::{Allocation, Cluster};
-use crate::free::Free;
 use crate::job::Job;
 use crate::profile::Application;
 
@@ -30,6 +29,7 @@ const MOST_GPUS: u32 = 64;
 pub struct Sia {
     name: &'static str,
     caps_batch: bool,
+    sticky: bool,
     rates: Cache,
     prices: Vec<f64>,
 }
@@ -37,12 +37,17 @@ pub struct Sia {
 impl Sia {
     /// As its authors ran it: the total batch that the user asked for bounds the goodput that the program sees (rule 12).
     pub fn new() -> Self {
-        Self { name: "sia", caps_batch: true, rates: Cache::default(), prices: Vec::new() }
+        Self { name: "sia", caps_batch: true, sticky: false, rates: Cache::default(), prices: Vec::new() }
     }
 
     /// Without that bound, which makes it stronger.
     pub fn without_batch_cap() -> Self {
         Self { name: "sia-uncapped", caps_batch: false, ..Self::new() }
+    }
+
+    /// As its authors ran it, but who keeps its size keeps its nodes: stronger where moves are paid for.
+    pub fn sticky() -> Self {
+        Self { name: "sia-sticky", sticky: true, ..Self::new() }
     }
 }
 
@@ -86,7 +91,7 @@ impl Policy for Sia {
         };
         let chosen: Vec<Option<Size<'_>>> =
             rows.iter().zip(choices).map(|(row, choice)| Some(sizes[row[choice?].0])).collect();
-        place(view, &chosen)
+        if self.sticky { in_place(view, &chosen) } else { around(view, &chosen) }
     }
 }
 
@@ -171,20 +176,76 @@ fn restart_factor(view: &View<'_>, job: &Job, application: &Application) -> f64 
     if age < cost { 1.0 } else { ((age - f64::from(job.restarts) * cost).max(0.0) / (age + cost)).max(1e-6) }
 }
 
-/// Biggest first, whole nodes and then what is left, anew each round; who restores stays.
-fn place(view: &View<'_>, chosen: &[Option<Size<'_>>]) -> Vec<Option<Allocation>> {
-    let mut free = Free::of(view.cluster);
-    let mut plan = vec![None; view.jobs.len()];
-    for (at, job) in view.jobs.iter().enumerate() {
-        if let Some(held) = job.allocation.as_ref().filter(|_| job.restoring_seconds > 0.0) {
-            free.take(held);
-            plan[at] = Some(held.clone());
+/// Biggest first, anew each round, from a pointer that goes around the nodes of a kind: whole free nodes for what fills them, the rest
+/// wherever something is free, and the next job begins behind. Who restores stays.
+fn around(view: &View<'_>, chosen: &[Option<Size<'_>>]) -> Vec<Option<Allocation>> {
+    let mut plan: Vec<Option<Allocation>> = vec![None; view.jobs.len()];
+    for (index, kind) in view.cluster.kinds.iter().enumerate() {
+        let mut free = vec![kind.gpus_per_node; kind.nodes as usize];
+        for (at, job) in view.jobs.iter().enumerate() {
+            let held = job.allocation.as_ref().filter(|held| held.kind == index && job.restoring_seconds > 0.0);
+            if let Some(held) = held {
+                held.nodes.iter().for_each(|(node, gpus)| free[*node as usize] -= gpus);
+                plan[at] = Some(held.clone());
+            }
+        }
+        let here = |at: &usize| chosen[*at].filter(|size| size.index == index).map(|size| (*at, size.gpus));
+        let mut order: Vec<(usize, u32)> = (0..chosen.len()).filter_map(|at| here(&at)).collect();
+        order.sort_by_key(|(_, gpus)| std::cmp::Reverse(*gpus));
+        let mut pointer = 0;
+        for (at, gpus) in order {
+            if free.iter().sum::<u32>() < gpus {
+                continue;
+            }
+            let mut nodes: Vec<(u32, u32)> = Vec::new();
+            let mut left = gpus;
+            let mut take = |node: usize, most: u32| {
+                free[node] -= most;
+                match nodes.iter_mut().find(|taken| taken.0 as usize == node) {
+                    Some(taken) => taken.1 += most,
+                    None if most > 0 => nodes.push((node as u32, most)),
+                    None => {}
+                }
+                free[node]
+            };
+            for _ in 0..kind.nodes {
+                if left < kind.gpus_per_node {
+                    break;
+                }
+                if take(pointer, 0) == kind.gpus_per_node {
+                    take(pointer, kind.gpus_per_node);
+                    left -= kind.gpus_per_node;
+                }
+                pointer = (pointer + 1) % kind.nodes as usize;
+            }
+            while left > 0 {
+                let here = take(pointer, 0).min(left);
+                take(pointer, here);
+                left -= here;
+                pointer = (pointer + 1) % kind.nodes as usize;
+            }
+            plan[at] = Some(Allocation { kind: index, nodes });
         }
     }
-    let mut order: Vec<usize> = (0..chosen.len()).filter(|at| chosen[*at].is_some()).collect();
-    order.sort_by_key(|at| std::cmp::Reverse(chosen[*at].map_or(0, |size| size.gpus)));
-    for at in order {
-        plan[at] = chosen[at].and_then(|size| free.in_order(size.index, size.gpus, size.kind.gpus_per_node));
+    plan
+}
+
+/// Who keeps its size keeps its nodes, the others where they fit best.
+fn in_place(view: &View<'_>, chosen: &[Option<Size<'_>>]) -> Vec<Option<Allocation>> {
+    let mut plan = vec![None; view.jobs.len()];
+    for (index, kind) in view.cluster.kinds.iter().enumerate() {
+        let request = |(at, job): (usize, &&crate::job::Job)| {
+            let held = job.allocation.as_ref().filter(|held| held.kind == index);
+            let pinned = held.filter(|_| job.restoring_seconds > 0.0);
+            let size = chosen[at].filter(|size| size.index == index).map(|size| size.gpus);
+            let gpus = pinned.map(Allocation::gpus).or(size)?;
+            let holds = held.filter(|held| held.gpus() == gpus).map(|held| held.nodes.clone());
+            Some((at, Request { gpus, holds, pinned: pinned.is_some() }))
+        };
+        let (here, requests): (Vec<usize>, Vec<Request>) = view.jobs.iter().enumerate().filter_map(request).unzip();
+        for (at, nodes) in here.into_iter().zip(place(kind.nodes, kind.gpus_per_node, &requests, false)) {
+            plan[at] = nodes.map(|nodes| Allocation { kind: index, nodes });
+        }
     }
     plan
 }

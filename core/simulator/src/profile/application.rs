@@ -51,7 +51,7 @@ pub struct Times {
 
 impl Times {
     /// By name; 30 s and no slowdown for what the tables do not have.
-    fn of(application: &str) -> Self {
+    pub(super) fn of(application: &str) -> Self {
         let (restart_seconds, believed_restart_seconds, slowdown) = match application {
             "cifar10" => (50.0, 30.0, 1.8),
             "deepspeech2" => (25.0, 25.0, 1.2),
@@ -77,6 +77,9 @@ pub struct Application {
     pub steps: Vec<Option<Steps>>,
     /// What restarts cost it.
     pub times: Times,
+    /// Its speed beside another application on the same GPUs, as a share of that alone, by kind and name; `None` where no pair was
+    /// measured at all.
+    pub beside: Option<Vec<BTreeMap<String, f64>>>,
 }
 
 /// All applications of a simulation.
@@ -103,9 +106,14 @@ impl Catalogue {
                 let read = |(placements, scalability): &(String, String)| Steps::read(&what, placements, scalability);
                 steps.push(text.kinds.get(kind).filter(|texts| !texts.0.is_empty()).map(read).transpose()?);
             }
-            applications.push(Application { name: name.clone(), runs, steps, times: Times::of(name) });
+            applications.push(Application { name: name.clone(), runs, steps, times: Times::of(name), beside: None });
         }
         Ok(Self { applications })
+    }
+
+    /// Of applications, by name.
+    pub(super) fn of(applications: Vec<Application>) -> Self {
+        Self { applications }
     }
 
     /// The applications, by name.

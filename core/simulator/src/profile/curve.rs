@@ -30,6 +30,11 @@ impl Curve {
         Self { points }
     }
 
+    /// Local batches and their times, ascending.
+    pub(super) fn points(&self) -> &[(f64, StepTime)] {
+        &self.points
+    }
+
     /// Smallest and largest local batch measured; `None` where nothing was.
     pub fn range(&self) -> Option<(f64, f64)> {
         Some((self.points.first()?.0, self.points.last()?.0))
@@ -51,37 +56,6 @@ impl Curve {
             step_seconds: mix(lower.step_seconds, upper.step_seconds),
             sync_seconds: mix(lower.sync_seconds, upper.sync_seconds),
         }
-    }
-}
-
-/// A placement's curve, or a mix of those around it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Mix<'a> {
-    /// Weights, which add up to 1, and their curves.
-    pub(super) parts: Vec<(f64, &'a Curve)>,
-}
-
-impl Mix<'_> {
-    /// The step time at a local batch.
-    pub fn at(&self, local_batch: f64) -> StepTime {
-        if let [(_, curve)] = self.parts.as_slice() {
-            return curve.at(local_batch);
-        }
-        let mut mixed = StepTime::default();
-        for (weight, curve) in &self.parts {
-            let part = curve.at(local_batch);
-            mixed.step_seconds += weight * part.step_seconds;
-            mixed.sync_seconds += weight * part.sync_seconds;
-        }
-        mixed
-    }
-
-    /// Local batches that were measured everywhere around; largest at least the smallest.
-    pub fn range(&self) -> (f64, f64) {
-        let ranges = self.parts.iter().filter_map(|(_, curve)| curve.range());
-        let (low, high) =
-            ranges.fold((1.0_f64, f64::INFINITY), |(low, high), range| (low.max(range.0), high.min(range.1)));
-        (low, high.max(low))
     }
 }
 

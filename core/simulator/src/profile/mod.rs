@@ -3,10 +3,12 @@
 mod application;
 mod curve;
 mod runs;
+mod scattered;
 mod steps;
-mod triangle;
+mod throughputs;
 
 pub use application::{Application, Catalogue, ProfileText, Times};
-pub use curve::{Curve, Mix, StepTime};
+pub use curve::{Curve, StepTime};
 pub use runs::{Gradient, Runs};
 pub use steps::Steps;
+pub use throughputs::Throughputs;

@@ -25,6 +25,8 @@ impl Gradient {
 pub struct Runs {
     /// Total batches, ascending, each with the gradient of every epoch.
     gradients: Vec<(f64, Vec<Gradient>)>,
+    /// Optimizer steps at the end of each epoch, in the order of `gradients`.
+    steps: Vec<Vec<f64>>,
     /// Progress at the end of each epoch, in steps at the smallest batch: the least of all runs (rule 5).
     ends: Vec<f64>,
 }
@@ -36,21 +38,24 @@ impl Runs {
     ///
     /// When there is none, a column is missing or a value is no number.
     pub fn read(what: &str, texts: &[(f64, &str)]) -> Result<Self, ReadError> {
-        let mut gradients = Vec::new();
+        let mut runs = Vec::new();
         let mut ends: Vec<f64> = Vec::new();
         for (at, (batch, text)) in texts.iter().enumerate() {
             let table = Table::read(what, text)?;
             let columns = [table.column("progress")?, table.column("grad_sqr")?, table.column("grad_var")?];
+            let iteration = table.column("iteration")?;
             let mut epochs = Vec::new();
+            let mut steps = Vec::new();
             let mut progress = Vec::new();
             for row in 0..table.len() {
                 progress.push(table.number(row, columns[0])?);
+                steps.push(table.number(row, iteration)?);
                 epochs.push(Gradient {
                     square: table.number(row, columns[1])?,
                     variance: table.number(row, columns[2])?,
                 });
             }
-            gradients.push((*batch, epochs));
+            runs.push((*batch, epochs, steps));
             if at == 0 {
                 ends = progress;
             } else {
@@ -60,8 +65,14 @@ impl Runs {
         if ends.is_empty() {
             return Err(ReadError::Empty { what: what.to_owned() });
         }
-        gradients.sort_by(|a, b| a.0.total_cmp(&b.0));
-        Ok(Self { gradients, ends })
+        runs.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let steps = runs.iter().map(|run| run.2.clone()).collect();
+        Ok(Self { gradients: runs.into_iter().map(|run| (run.0, run.1)).collect(), steps, ends })
+    }
+
+    /// A run at one batch that never ends by itself, every step of which counts alike: a job says how many it takes.
+    pub fn endless(batch: f64) -> Self {
+        Self { gradients: vec![(batch, vec![Gradient::default()])], steps: Vec::new(), ends: vec![f64::INFINITY] }
     }
 
     /// Smallest and largest total batch.
@@ -83,6 +94,23 @@ impl Runs {
     /// Progress at which the job is done.
     pub fn total(&self) -> f64 {
         self.end_of(usize::MAX)
+    }
+
+    /// Optimizer steps that are left after an epoch, from 0, at a total batch: linear between the two nearest runs, 1 at least.
+    pub fn steps_after(&self, batch: f64, epoch: usize) -> f64 {
+        let left = |steps: &Vec<f64>| {
+            let total = steps.get(..self.ends.len()).and_then(|steps| steps.last()).copied().unwrap_or(0.0);
+            (total - steps.get(epoch).copied().unwrap_or(total)).max(0.0)
+        };
+        let above = self.gradients.partition_point(|run| run.0 < batch).min(self.steps.len().saturating_sub(1));
+        let Some(upper) = self.steps.get(above) else { return 1.0 };
+        let high = self.gradients[above].0;
+        if above == 0 || high <= batch {
+            return left(upper).max(1.0);
+        }
+        let low = self.gradients[above - 1].0;
+        let share = (batch - low) / (high - low);
+        (left(&self.steps[above - 1]) * (1.0 - share) + left(upper) * share).max(1.0)
     }
 
     /// The gradient of an epoch at a total batch: linear between the two nearest runs.

@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use super::{Curve, Mix, StepTime};
+use super::scattered::{Point, along};
+use super::{Curve, StepTime};
 use crate::table::{ReadError, Table};
 
 /// Nodes beyond which one more makes no difference to the truth (rule 2).
 const MOST_NODES: u32 = 16;
-
-/// Weights of the mean placements around a count of nodes and GPUs, and where those stand; `None` outside of all.
-type Around = Option<Vec<(f64, usize)>>;
 
 /// Sum of points at one local batch: how many, of step times, of sync times.
 type Sum = (f64, f64, f64);
@@ -20,12 +18,25 @@ type Sum = (f64, f64, f64);
 pub struct Steps {
     /// By GPUs of each node, rotated to the smallest order.
     measured: BTreeMap<Vec<u32>, Curve>,
-    /// By nodes and GPUs: the mean of its placements, or a large even run.
-    averaged: Vec<([u32; 2], Curve)>,
-    /// Where each count of nodes and GPUs lies among those of `averaged`, worked out once it is asked for.
-    between: BTreeMap<[u32; 2], OnceLock<Around>>,
+    /// Mean placements and large even runs: nodes, GPUs and local batch, and their time.
+    points: Vec<(Point, StepTime)>,
+    /// What lies between those for each count of nodes and GPUs, worked out once it is asked for; `None` outside of all.
+    between: BTreeMap<[u32; 2], OnceLock<Option<Curve>>>,
+    /// By nodes and GPUs of a large even run: its largest local batch.
+    even: Vec<([u32; 2], f64)>,
     range: (f64, f64),
     widest: u32,
+    /// Of a size that cannot change, instead of all that.
+    fixed: Option<Fixed>,
+}
+
+/// Step times of so many GPUs at one batch.
+#[derive(Clone, Debug, PartialEq)]
+struct Fixed {
+    gpus: u32,
+    fewest_nodes: u32,
+    /// On the fewest nodes, and on more.
+    times: [Curve; 2],
 }
 
 impl Steps {
@@ -54,6 +65,7 @@ impl Steps {
             measured.entry(rotated(&nodes)).or_default().push((local, time));
         }
         let mut averaged: BTreeMap<[u32; 2], Vec<(f64, StepTime)>> = BTreeMap::new();
+        let mut even: BTreeMap<[u32; 2], f64> = BTreeMap::new();
         for (key, locals) in sums {
             let mean = |(local, (count, step, sync)): (u64, Sum)| {
                 (f64::from_bits(local), StepTime { step_seconds: step / count, sync_seconds: sync / count })
@@ -70,25 +82,46 @@ impl Steps {
                     step_seconds: table.number(row, columns[1])?,
                     sync_seconds: table.number(row, columns[2])?,
                 };
-                averaged.entry(key).or_default().push((table.number(row, columns[0])?, time));
+                let local = table.number(row, columns[0])?;
+                averaged.entry(key).or_default().push((local, time));
+                let most = even.entry(key).or_insert(local);
+                *most = most.max(local);
             }
         }
-        Ok(Self::of(measured, averaged))
+        Ok(Self::of(measured, averaged, even))
     }
 
     fn of(
         measured: BTreeMap<Vec<u32>, Vec<(f64, StepTime)>>,
         averaged: BTreeMap<[u32; 2], Vec<(f64, StepTime)>>,
+        even: BTreeMap<[u32; 2], f64>,
     ) -> Self {
         let measured: BTreeMap<_, _> = measured.into_iter().map(|(key, points)| (key, Curve::new(points))).collect();
-        let averaged: Vec<_> = averaged.into_iter().map(|(key, points)| (key, Curve::new(points))).collect();
         let ranges = measured.values().filter_map(Curve::range);
         let range = ranges.fold((f64::INFINITY, 0.0_f64), |all, one| (all.0.min(one.0), all.1.max(one.1)));
-        let widest = averaged.iter().map(|(key, _)| key[1]).max().unwrap_or(0);
-        let most_nodes = averaged.iter().map(|(key, _)| key[0]).max().unwrap_or(0).min(MOST_NODES);
+        let widest = averaged.keys().map(|key| key[1]).max().unwrap_or(0);
+        let most_nodes = averaged.keys().map(|key| key[0]).max().unwrap_or(0).min(MOST_NODES);
         let counts = (1..=most_nodes).flat_map(|nodes| (nodes..=widest).map(move |gpus| [nodes, gpus]));
         let between = counts.map(|key| (key, OnceLock::new())).collect();
-        Self { measured, averaged, between, range, widest }
+        // Of two runs of one size the first counts.
+        let curves = averaged.into_iter().map(|(key, points)| (key.map(f64::from), Curve::new(points)));
+        let points = curves.flat_map(|([nodes, gpus], curve)| {
+            curve.points().iter().map(|(local, time)| ([nodes, gpus, *local], *time)).collect::<Vec<_>>()
+        });
+        let points = points.collect();
+        Self { measured, points, between, even: even.into_iter().collect(), range, widest, fixed: None }
+    }
+
+    /// Of `gpus` GPUs at one sample each, on nodes of so many: `together` steps per second on the fewest nodes, `apart` on more.
+    pub fn fixed(gpus: u32, gpus_per_node: u32, together: f64, apart: f64) -> Self {
+        let curve = |steps_per_second: f64| {
+            let seconds = 1.0 / steps_per_second;
+            // A step that only waits has no pass that could be had without it.
+            Curve::new(vec![(1.0, StepTime { step_seconds: seconds, sync_seconds: seconds })])
+        };
+        let fewest_nodes = gpus.div_ceil(gpus_per_node);
+        let fixed = Fixed { gpus, fewest_nodes, times: [curve(together), curve(apart)] };
+        Self { range: (1.0, 1.0), widest: gpus, fixed: Some(fixed), ..Self::default() }
     }
 
     /// Smallest and largest local batch measured at any placement.
@@ -96,24 +129,51 @@ impl Steps {
         self.range
     }
 
+    /// Largest local batch that a placement is believed to have memory for (rule 6): the largest measured there, or, where nothing
+    /// was, the largest of the even runs on as many nodes and GPUs or more, as far as step times are known.
+    pub fn most_local(&self, nodes: &[u32]) -> f64 {
+        let known = self.at(nodes).and_then(Curve::range).map_or(self.range.1, |range| range.1);
+        if self.measured.contains_key(&rotated(nodes)) {
+            return known;
+        }
+        let key = [nodes.len() as u32, nodes.iter().sum()];
+        let larger = self.even.iter().filter(|(even, _)| even[0] >= key[0] && even[1] >= key[1]);
+        let most = larger.map(|(_, local)| *local).fold(0.0, f64::max);
+        if most > 0.0 { most.min(known) } else { known }
+    }
+
     /// Most GPUs of any run.
     pub fn widest(&self) -> u32 {
         self.widest
     }
 
-    /// The step time at a placement, given as GPUs of each node in order: as measured, or between the mean placements around
-    /// its nodes and GPUs (rule 2). `None` outside of all that was measured.
-    pub fn at(&self, nodes: &[u32]) -> Option<Mix<'_>> {
+    /// Step times at a placement, given as GPUs of each node in order: as measured, or between the mean placements around its
+    /// nodes, GPUs and local batch (rule 2). `None` outside of all that was measured.
+    pub fn at(&self, nodes: &[u32]) -> Option<&Curve> {
+        if let Some(fixed) = &self.fixed {
+            let fits = nodes.iter().sum::<u32>() == fixed.gpus;
+            let apart = nodes.len() as u32 > fixed.fewest_nodes;
+            return fits.then(|| &fixed.times[usize::from(apart)]);
+        }
         if let Some(curve) = self.measured.get(&rotated(nodes)) {
-            return Some(Mix { parts: vec![(1.0, curve)] });
+            return Some(curve);
         }
         let key = [(nodes.len() as u32).min(MOST_NODES), nodes.iter().sum()];
-        let around = || {
-            let points: Vec<[u32; 2]> = self.averaged.iter().map(|(key, _)| *key).collect();
-            super::triangle::around(&points, key)
-        };
-        let parts = self.between.get(&key)?.get_or_init(around).as_ref()?;
-        Some(Mix { parts: parts.iter().map(|(weight, at)| (*weight, &self.averaged[*at].1)).collect() })
+        self.between.get(&key)?.get_or_init(|| self.curve_between(key)).as_ref()
+    }
+
+    fn curve_between(&self, [nodes, gpus]: [u32; 2]) -> Option<Curve> {
+        let places: Vec<Point> = self.points.iter().map(|point| point.0).collect();
+        let mixed = along(&places, f64::from(nodes), f64::from(gpus)).into_iter().map(|(local, parts)| {
+            let mut time = StepTime::default();
+            for (weight, at) in parts {
+                time.step_seconds += weight * self.points[at].1.step_seconds;
+                time.sync_seconds += weight * self.points[at].1.sync_seconds;
+            }
+            (local, time)
+        });
+        let points: Vec<(f64, StepTime)> = mixed.collect();
+        (!points.is_empty()).then(|| Curve::new(points))
     }
 }
 
