@@ -8,7 +8,7 @@ use crate::books::Books;
 use crate::cluster::Cluster;
 use crate::moves::{self, Reach};
 use crate::{Action, Decision, JobKey, Plan, Snapshot, Standing};
-use crate::{explain, sizes, start};
+use crate::{consolidation, explain, sizes, start};
 
 /// Decides what happens to every job of the snapshot.
 pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
@@ -22,13 +22,16 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
     let sizes = sizes::choose(snapshot, &cluster, now);
     cluster.aim(&sizes);
 
-    // 2. Move what can do better within its own devices.
+    // 3. Move what can do better within its own devices.
     moves::decide(&cluster, &mut books, rules, now, Reach::WithinHeld, None, &mut actions);
 
-    // 3. Start what waits, in turn; take back what those are entitled to who cannot, and keep it for them.
+    // 4. Start what waits, in turn; take back what those are entitled to who cannot, and keep it for them.
     let mut started = start::start(&cluster, &mut books, &snapshot.rules, now, &mut actions);
 
-    // 4. Move what can do better elsewhere, with what nobody waits for.
+    // 5. Make room in one piece for one that waits for that.
+    consolidation::decide(&cluster, &mut books, &snapshot.rules, now, &mut started, &mut actions);
+
+    // 6. Move what can do better elsewhere, with what nobody waits for.
     let wanted: BTreeSet<_> = started.waiters.iter().flat_map(|waiter| waiter.wants(&cluster, &books)).collect();
     moves::decide(
         &cluster,
@@ -40,10 +43,10 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
         &mut actions,
     );
 
-    // 5. Say why the others wait, against what is left.
+    // 7. Say why the others wait, against what is left.
     actions.extend(explain::explain(&cluster, &books, &mut started));
 
-    // 6. Everything else stays as it is.
+    // 8. Everything else stays as it is.
     let mut decisions: Vec<Decision> = cluster
         .jobs
         .iter()

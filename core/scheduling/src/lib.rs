@@ -2,8 +2,11 @@
 //!
 //! ```text
 //! Snapshot ─▶ books: what is held, now and later
+//!          ─▶ sizes: what each job should have, all of them together, once a round
 //!          ─▶ moves within what jobs hold (shrinks, live changes): what they give back is promised below
-//!          ─▶ starts, in turn: priority, arrival, UID; what a waiting job's wait ends with is kept for it
+//!          ─▶ starts, in turn: by share of queues, then priority, arrival, UID; what a waiting job is entitled to is taken back,
+//!             and what its wait ends with is kept for it
+//!          ─▶ consolidation: scattered room becomes one piece for somebody who waits
 //!          ─▶ moves anywhere, with what nobody waits for
 //!          ─▶ one reason, with numbers, for everyone who waits ─▶ Plan
 //! ```
@@ -17,6 +20,7 @@ mod backfill;
 mod books;
 pub mod check;
 mod cluster;
+mod consolidation;
 mod cycle;
 pub mod elastic;
 mod estimate;

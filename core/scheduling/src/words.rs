@@ -6,7 +6,7 @@ use plimsoll_menu::Shape;
 
 use crate::namespace_quota::Line;
 use crate::preempt::{Keeps, Taken};
-use crate::{Budget, BudgetUnit, Job, Queue, Reason, WaitNumbers};
+use crate::{Allocation, Budget, BudgetUnit, Job, Queue, Reason, WaitNumbers};
 
 /// A number of things: `1 node`, `2 nodes`.
 pub(crate) fn count(number: u32, thing: &str) -> String {
@@ -176,6 +176,14 @@ pub(crate) fn given_up(taken: &Taken<'_, '_>, gainer: &Job) -> String {
         format!("{other} of queue {} takes what queue {} borrows", gainer.queue, job.queue)
     };
     format!("{gives}: {why}; stopping it loses {:.0} GPU-seconds", victim.lost())
+}
+
+/// Why a running job goes to other nodes in its own shape. The other job is named to who may know it.
+pub(crate) fn makes_room(held: &Allocation, to: &[String], gainer: &Job, job: &Job, lost: f64) -> String {
+    let known = gainer.key.namespace == job.key.namespace;
+    let other = if known { gainer.key.name.as_str() } else { "a job of another namespace" };
+    let (to, from) = (to.join(", "), held.nodes.join(", "));
+    format!("{to} instead of {from}: leaves room in one piece that {other} needs; the move loses {lost:.0} GPU-seconds")
 }
 
 /// Why a ResourceQuota leaves too little: `needs 16 nvidia.com/gpu of ResourceQuota team/gpus; 10 of 24 are free`.

@@ -74,6 +74,29 @@ fn nobody_moves_when_the_gang_fits_anyway_or_nobody_may() {
     assert!(!stays(&|job| job.elasticity = Elasticity::Moldable));
 }
 
+#[test]
+fn a_plan_makes_room_in_one_piece_for_who_waits_for_it() {
+    let mut jobs = vec![
+        holding("a", 4, &["n1"]),
+        holding("b", 2, &["n2"]),
+        holding("c", 6, &["n3"]),
+        holding("d", 8, &["n4"]),
+        gang(1, 8),
+    ];
+    jobs[3].remaining_steps = None;
+    let snapshot = four_nodes(jobs);
+    let planned = plan(&snapshot, now());
+    let violations = plimsoll_scheduling::check::check(&snapshot, &planned, now());
+    assert!(violations.is_empty(), "{violations:#?}");
+    let decided =
+        |name: &str| &planned.decisions.iter().find(|one| one.job.name == name).expect("it is decided").action;
+    let Action::Move { nodes, cause, message, .. } = decided("b") else { unreachable!("{planned:#?}") };
+    assert_eq!((nodes.as_slice(), *cause), (&["n3".to_owned()][..], plimsoll_scheduling::Cause::Consolidated));
+    assert_eq!(message, "n3 instead of n2: leaves room in one piece that gang needs; the move loses 120 GPU-seconds");
+    assert_eq!(planned.reservations.iter().map(|one| one.nodes.clone()).collect::<Vec<_>>(), [["n2"]]);
+    assert_eq!(decided("a"), &Action::Keep);
+}
+
 fn snapshots() -> impl Strategy<Value = Snapshot> {
     let held = prop::collection::vec((1_u32..=8, 0_usize..10, 0_u32..4, 0_u8..8, any::<bool>()), 0..16);
     (3_usize..10, held, 1_u32..4, prop_oneof![3 => Just(8_u32), 1 => Just(4), 1 => Just(6)]).prop_map(

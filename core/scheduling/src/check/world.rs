@@ -11,7 +11,8 @@ use super::namespace_quota::{Limit, counts};
 use super::order::positions;
 use super::queues::Queues;
 use crate::{
-    Action, Job, JobKey, NamespaceQuota, Node, Plan, PodNeeds, Queue, Resources, Snapshot, Standing, TopologyAsk,
+    Action, Allocation, Job, JobKey, NamespaceQuota, Node, Plan, PodNeeds, Queue, Resources, Snapshot, Standing,
+    TopologyAsk,
 };
 
 /// Devices, CPU, memory, ephemeral storage, pods.
@@ -133,6 +134,12 @@ impl<'a> World<'a> {
 
     pub(super) fn action(&self, job: &JobKey) -> Option<&'a Action> {
         self.actions.get(job).copied()
+    }
+
+    /// Whether somebody who waits is promised a node that this allocation has.
+    pub(super) fn gets_room_of(&self, held: &Allocation) -> bool {
+        let mut promised = self.plan.reservations.iter().filter(|reservation| reservation.starts_at.is_none());
+        promised.any(|reservation| reservation.nodes.iter().any(|node| held.nodes.contains(node)))
     }
 
     /// The candidate of the size that the plan says a job should have.
