@@ -1,5 +1,7 @@
 //! Lucid (Hu et al., ASPLOS 2023): shortest first, nobody preempted, two jobs on a GPU where they hardly disturb each other.
 
+use std::collections::BTreeSet;
+
 use super::rigid::{remaining_seconds, rigid_rate, start};
 use super::{Policy, View};
 use crate::cluster::Allocation;
@@ -32,7 +34,9 @@ impl Policy for Lucid {
     fn plan(&mut self, view: &View<'_>) -> Vec<Option<Allocation>> {
         let mut free = Free::of(view.cluster);
         let mut plan: Vec<Option<Allocation>> = view.jobs.iter().map(|job| job.allocation.clone()).collect();
-        plan.iter().flatten().for_each(|held| free.take(held));
+        // Of two on the same GPUs one takes them.
+        let held: BTreeSet<&Allocation> = plan.iter().flatten().collect();
+        held.into_iter().for_each(|held| free.take(held));
         let mut waiting: Vec<usize> = (0..plan.len()).filter(|at| plan[*at].is_none()).collect();
         let key = |at: usize| remaining_seconds(view, view.jobs[at]) * f64::from(view.jobs[at].submission.gpus);
         waiting.sort_by(|a, b| key(*a).total_cmp(&key(*b)));
