@@ -141,9 +141,9 @@ pub fn true_rate(job: &Job, application: &Application, rules: &Rules, size: Size
     Some(rate / slowdown(application, rules) / factor)
 }
 
-/// The most GPUs that an application has a batch for, on a kind.
+/// The most GPUs that an application has a batch for, on a kind, and that anything was measured on.
 pub fn most_gpus(application: &Application, steps: &Steps) -> u32 {
-    (application.runs.batches().1 / steps.range().0).floor() as u32
+    ((application.runs.batches().1 / steps.range().0).floor() as u32).min(steps.widest())
 }
 
 #[cfg(test)]

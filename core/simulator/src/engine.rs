@@ -128,6 +128,7 @@ pub fn simulate_watched(
     let mut now = 0.0;
     let mut asked_at = f64::NEG_INFINITY;
     let mut asked_with: Vec<usize> = Vec::new();
+    let mut packed: Vec<[usize; 2]> = Vec::new();
     while jobs.iter().any(|job| job.completed_at.is_none()) {
         for job in &mut jobs {
             if job.completed_at.is_none() {
@@ -145,23 +146,23 @@ pub fn simulate_watched(
             continue;
         }
         if now - asked_at < round_seconds && active == asked_with {
-            rounds.push(round(&jobs, &active, now, seconds, cluster));
+            rounds.push(round(&jobs, &active, &packed, now, seconds, cluster));
             continue;
         }
         asked_at = now;
         asked_with.clone_from(&active);
         let view = View { now, cluster, catalogue, rules, jobs: active.iter().map(|at| &jobs[*at]).collect() };
         let plan = policy.plan(&view);
-        let pairs = if policy.packs() { pairs(&plan) } else { Vec::new() };
-        lawful(&plan, &pairs, cluster, policy.name(), now)?;
+        packed = pairs(&policy.packed(), &active, &plan);
+        lawful(&active, &plan, &packed, cluster, policy.name(), now)?;
         for (at, allocation) in active.iter().zip(plan) {
             apply(&mut jobs[*at], allocation, now, catalogue, rules);
             jobs[*at].pace = None;
         }
-        for (one, other) in pairs {
-            pack(&mut jobs, [active[one], active[other]], catalogue, rules);
+        for pair in &packed {
+            pack(&mut jobs, *pair, catalogue, rules);
         }
-        rounds.push(round(&jobs, &active, now, seconds, cluster));
+        rounds.push(round(&jobs, &active, &packed, now, seconds, cluster));
         if now > LONGEST_SECONDS {
             let left: Vec<&Job> = jobs.iter().filter(|job| job.completed_at.is_none()).collect();
             let first = left.first().map(|job| job.submission.name.clone()).unwrap_or_default();
@@ -202,18 +203,11 @@ pub(crate) fn same_shape(one: Option<&Allocation>, other: Option<&Allocation>) -
     one.kind == other.kind && one.shape() == other.shape()
 }
 
-/// Jobs of a plan that are given the very same GPUs, two and two, as indices.
-fn pairs(plan: &[Option<Allocation>]) -> Vec<(usize, usize)> {
-    let mut pairs: Vec<(usize, usize)> = Vec::new();
-    for (at, allocation) in plan.iter().enumerate().filter(|(_, allocation)| allocation.is_some()) {
-        let open = |other: &usize| {
-            plan[*other] == *allocation && pairs.iter().all(|pair| pair.1 != *other && pair.0 != *other)
-        };
-        if let Some(other) = (0..at).find(open) {
-            pairs.push((other, at));
-        }
-    }
-    pairs
+/// Pairs that a plan truly gives the same allocation, as places in the workload, which are the ids.
+fn pairs(packed: &[[usize; 2]], active: &[usize], plan: &[Option<Allocation>]) -> Vec<[usize; 2]> {
+    let given = |id: usize| active.iter().position(|at| *at == id).and_then(|at| plan[at].as_ref());
+    let same = |pair: &&[usize; 2]| given(pair[0]).is_some() && given(pair[0]) == given(pair[1]);
+    packed.iter().filter(same).copied().collect()
 }
 
 /// Slows two jobs down to what they are beside each other; to half where nothing is known of the two.
@@ -228,15 +222,16 @@ fn pack(jobs: &mut [Job], pair: [usize; 2], catalogue: &Catalogue, rules: &Rules
 
 /// Whether every node gives what it has; of a pair on the same GPUs one counts.
 fn lawful(
+    active: &[usize],
     plan: &[Option<Allocation>],
-    pairs: &[(usize, usize)],
+    packed: &[[usize; 2]],
     cluster: &Cluster,
     policy: &str,
     now_seconds: f64,
 ) -> Result<(), SimulationError> {
     let mut given: Vec<Vec<u32>> = cluster.kinds.iter().map(|kind| vec![0; kind.nodes as usize]).collect();
-    let alone = |(at, _): &(usize, &Option<Allocation>)| pairs.iter().all(|pair| pair.1 != *at);
-    for allocation in plan.iter().enumerate().filter(alone).filter_map(|(_, allocation)| allocation.as_ref()) {
+    let first = |(at, _): &(&usize, &Option<Allocation>)| packed.iter().all(|pair| pair[1] != **at);
+    for allocation in active.iter().zip(plan).filter(first).filter_map(|(_, allocation)| allocation.as_ref()) {
         for (node, gpus) in &allocation.nodes {
             given[allocation.kind][*node as usize] += gpus;
         }
@@ -256,19 +251,23 @@ fn lawful(
     Ok(())
 }
 
-fn round(jobs: &[Job], active: &[usize], at_seconds: f64, seconds: f64, cluster: &Cluster) -> Round {
+fn round(
+    jobs: &[Job],
+    active: &[usize],
+    packed: &[[usize; 2]],
+    at_seconds: f64,
+    seconds: f64,
+    cluster: &Cluster,
+) -> Round {
     let mut held = vec![0; cluster.kinds.len()];
     let mut restoring = 0;
-    let mut shared: Vec<&Allocation> = Vec::new();
-    for job in active.iter().map(|at| &jobs[*at]) {
+    // Of a pair the first counts, while it is there.
+    let counts = |at: &&usize| {
+        let second = |pair: &[usize; 2]| pair[1] == **at && jobs[pair[0]].allocation.is_some();
+        !packed.iter().any(second)
+    };
+    for job in active.iter().filter(counts).map(|at| &jobs[*at]) {
         let Some(allocation) = &job.allocation else { continue };
-        // Of a pair the first counts.
-        if job.pace.is_some() {
-            if shared.contains(&allocation) {
-                continue;
-            }
-            shared.push(allocation);
-        }
         held[allocation.kind] += allocation.gpus();
         if job.restoring_seconds > 0.0 {
             restoring += allocation.gpus();

@@ -117,7 +117,8 @@ pub fn read_nodes(what: &str, text: &str) -> Result<Vec<Node>, ReadError> {
 }
 
 /// Reads a list of pods, `name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec,qos,pod_phase,creation_time,deletion_time,
-/// scheduled_time` in any order of columns. Pods come back in the order of the text.
+/// scheduled_time` in any order of columns. Pods come back in the order of the text. The
+/// resampled mixes have requests alone, up to `gpu_milli`: their pods are pending, best effort, and come at 0.
 ///
 /// # Errors
 ///
@@ -125,10 +126,14 @@ pub fn read_nodes(what: &str, text: &str) -> Result<Vec<Node>, ReadError> {
 pub fn read_pods(what: &str, text: &str) -> Result<Vec<Pod>, ReadError> {
     let table = Table::read(what, text)?;
     let [name, cpu, memory] = [table.column("name")?, table.column("cpu_milli")?, table.column("memory_mib")?];
-    let [gpus, milli, models] = [table.column("num_gpu")?, table.column("gpu_milli")?, table.column("gpu_spec")?];
-    let [qos, phase] = [table.column("qos")?, table.column("pod_phase")?];
-    let [created, deleted] = [table.column("creation_time")?, table.column("deletion_time")?];
-    let scheduled = table.column("scheduled_time")?;
+    let [gpus, milli] = [table.column("num_gpu")?, table.column("gpu_milli")?];
+    // The resampled mixes have the requests alone.
+    let (models, requests_alone) = (table.find("gpu_spec"), table.find("qos").is_none());
+    let column = |name: &str| if requests_alone { Ok(None) } else { table.column(name).map(Some) };
+    let (qos, phase) = (column("qos")?, column("pod_phase")?);
+    let (created, deleted) = (column("creation_time")?, column("deletion_time")?);
+    let scheduled = column("scheduled_time")?;
+    let seconds = |row, column: Option<usize>| column.map_or(Ok(0), |column| table.whole(row, column));
     let read = |row| {
         let pod = Pod {
             name: table.text(row, name).to_owned(),
@@ -136,26 +141,29 @@ pub fn read_pods(what: &str, text: &str) -> Result<Vec<Pod>, ReadError> {
             memory_mib: table.whole(row, memory)?,
             gpus: few(&table, row, gpus)?,
             gpu_milli: table.whole(row, milli)?,
-            models: table.text(row, models).split('|').filter(|model| !model.is_empty()).map(str::to_owned).collect(),
-            qos: match table.text(row, qos) {
-                "LS" => Qos::LatencySensitive,
-                "Guaranteed" => Qos::Guaranteed,
-                "Burstable" => Qos::Burstable,
-                "BE" => Qos::BestEffort,
-                _ => return Err(table.wrong(row, qos, "LS, Guaranteed, Burstable or BE")),
+            models: models
+                .map(|models| table.text(row, models).split('|').filter(|model| !model.is_empty()))
+                .map(|models| models.map(str::to_owned).collect())
+                .unwrap_or_default(),
+            qos: match qos.map(|qos| (qos, table.text(row, qos))) {
+                None | Some((_, "BE")) => Qos::BestEffort,
+                Some((_, "LS")) => Qos::LatencySensitive,
+                Some((_, "Guaranteed")) => Qos::Guaranteed,
+                Some((_, "Burstable")) => Qos::Burstable,
+                Some((qos, _)) => return Err(table.wrong(row, qos, "LS, Guaranteed, Burstable or BE")),
             },
-            phase: match table.text(row, phase) {
-                "Pending" => Phase::Pending,
-                "Running" => Phase::Running,
-                "Succeeded" => Phase::Succeeded,
-                "Failed" => Phase::Failed,
-                _ => return Err(table.wrong(row, phase, "Pending, Running, Succeeded or Failed")),
+            phase: match phase.map(|phase| (phase, table.text(row, phase))) {
+                None | Some((_, "Pending")) => Phase::Pending,
+                Some((_, "Running")) => Phase::Running,
+                Some((_, "Succeeded")) => Phase::Succeeded,
+                Some((_, "Failed")) => Phase::Failed,
+                Some((phase, _)) => return Err(table.wrong(row, phase, "Pending, Running, Succeeded or Failed")),
             },
-            created: table.whole(row, created)?,
-            deleted: table.whole(row, deleted)?,
-            scheduled: match table.text(row, scheduled) {
-                "" => None,
-                _ => Some(table.whole(row, scheduled)?),
+            created: seconds(row, created)?,
+            deleted: seconds(row, deleted)?,
+            scheduled: match scheduled.filter(|scheduled| !table.text(row, *scheduled).is_empty()) {
+                None => None,
+                scheduled => Some(seconds(row, scheduled)?),
             },
         };
         match (pod.gpus, pod.gpu_milli) {
@@ -204,6 +212,8 @@ mod tests {
         let pods = read_pods("pods.csv", &text).unwrap();
         assert_eq!((pods[0].total_gpu_milli(), pods[0].scheduled, pods[0].qos), (460, Some(10), Qos::LatencySensitive));
         assert_eq!((pods[1].total_gpu_milli(), pods[1].scheduled, pods[1].phase), (8000, None, Phase::Pending));
+        let requests = read_pods("pods.csv", "name,cpu_milli,memory_mib,num_gpu,gpu_milli\na,1,1,1,500\n").unwrap();
+        assert_eq!((requests[0].phase, requests[0].scheduled, requests[0].gpu_milli), (Phase::Pending, None, 500));
         assert!(pods[0].accepts("T4") && pods[1].accepts("T4") && !pods[1].accepts("P100"));
     }
 

@@ -24,6 +24,8 @@ pub struct GavelPacked {
     shares: Vec<(Unit, Vec<f64>)>,
     jobs: Vec<usize>,
     held: Numbers,
+    /// Pairs that run, as ids.
+    packed: Vec<[usize; 2]>,
 }
 
 impl Policy for GavelPacked {
@@ -39,8 +41,8 @@ impl Policy for GavelPacked {
         false
     }
 
-    fn packs(&self) -> bool {
-        true
+    fn packed(&self) -> Vec<[usize; 2]> {
+        self.packed.clone()
     }
 
     fn plan(&mut self, view: &View<'_>) -> Vec<Option<Allocation>> {
@@ -84,6 +86,8 @@ impl Policy for GavelPacked {
                 }
             }
         }
+        let pair = |(unit, _): &(Unit, usize)| Some([jobs[unit.0], jobs[unit.1?]]);
+        self.packed = chosen.iter().filter_map(pair).collect();
         // A pair stands where one of the two stood.
         let leader = |(unit, kind): &(Unit, usize)| {
             let there = |at: &usize| self.held.get(&jobs[*at]).is_some_and(|held| held.0 == *kind);

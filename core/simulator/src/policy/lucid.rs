@@ -13,8 +13,11 @@ const LEAST_PACE: f64 = 0.85;
 /// Lucid's order with perfect predictions: least run time times GPUs first. Who finds no free GPUs is packed onto those of a running job
 /// that asks for as many and runs alone on them, if both keep 85 % of their speed; of several onto that beside which it is fastest. Its
 /// profiler, which learns run times and uses from jobs that came before, is replaced by the truth ([`crate::sharing`]).
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Lucid;
+#[derive(Clone, Debug, Default)]
+pub struct Lucid {
+    /// Pairs on the same GPUs, as ids: who came later last.
+    packed: Vec<[usize; 2]>,
+}
 
 impl Policy for Lucid {
     fn name(&self) -> &str {
@@ -25,40 +28,52 @@ impl Policy for Lucid {
         false
     }
 
-    fn packs(&self) -> bool {
-        true
+    fn packed(&self) -> Vec<[usize; 2]> {
+        self.packed.clone()
     }
 
     fn plan(&mut self, view: &View<'_>) -> Vec<Option<Allocation>> {
         let mut free = Free::of(view.cluster);
         let mut plan: Vec<Option<Allocation>> = view.jobs.iter().map(|job| job.allocation.clone()).collect();
-        plan.iter().flatten().for_each(|held| free.take(held));
+        let runs = |id: usize| view.jobs.iter().any(|job| job.id == id);
+        self.packed.retain(|pair| pair.iter().all(|id| runs(*id)));
+        for (job, held) in view.jobs.iter().zip(&plan) {
+            // Of two on the same GPUs one takes them.
+            let second = self.packed.iter().any(|pair| pair[1] == job.id);
+            held.iter().filter(|_| !second).for_each(|held| free.take(held));
+        }
         let mut waiting: Vec<usize> = (0..plan.len()).filter(|at| plan[*at].is_none()).collect();
         let key = |at: usize| remaining_seconds(view, view.jobs[at]) * f64::from(view.jobs[at].submission.gpus);
         waiting.sort_by(|a, b| key(*a).total_cmp(&key(*b)));
         for at in waiting {
-            plan[at] = start(view, &mut free, view.jobs[at]).or_else(|| beside(view, &plan, view.jobs[at]));
+            let job = view.jobs[at];
+            plan[at] = start(view, &mut free, job);
+            if let Some(other) = plan[at].is_none().then(|| self.partner(view, &plan, job)).flatten() {
+                let held = plan[other].clone();
+                plan[at] = held;
+                self.packed.push([view.jobs[other].id, job.id]);
+            }
         }
         plan
     }
 }
 
-/// The allocation of the partner beside which a job is fastest.
-fn beside(view: &View<'_>, plan: &[Option<Allocation>], job: &Job) -> Option<Allocation> {
-    let alone = |held: &Allocation| plan.iter().flatten().filter(|other| *other == held).count() == 1;
-    let mut best: Option<(f64, &Allocation)> = None;
-    for (other, held) in view.jobs.iter().zip(plan) {
-        let Some(held) = held.as_ref().filter(|held| held.gpus() == job.submission.gpus && alone(held)) else {
-            continue;
-        };
-        let (one, two) = ((job, view.application(job)), (*other, view.application(other)));
-        let Some(paces) = paces(one, two, held.kind, &held.shape(), view.rules) else { continue };
-        let speed = rigid_rate(view, job, held.kind).unwrap_or(0.0) * paces[0];
-        if paces.iter().all(|pace| *pace >= LEAST_PACE) && best.is_none_or(|best| speed > best.0) {
-            best = Some((speed, held));
+impl Lucid {
+    /// The job beside which another is fastest, as index.
+    fn partner(&self, view: &View<'_>, plan: &[Option<Allocation>], job: &Job) -> Option<usize> {
+        let alone = |id: usize| self.packed.iter().all(|pair| !pair.contains(&id));
+        let mut best: Option<(f64, usize)> = None;
+        for (at, (other, held)) in view.jobs.iter().zip(plan).enumerate().filter(|(_, (other, _))| alone(other.id)) {
+            let Some(held) = held.as_ref().filter(|held| held.gpus() == job.submission.gpus) else { continue };
+            let (one, two) = ((job, view.application(job)), (*other, view.application(other)));
+            let Some(paces) = paces(one, two, held.kind, &held.shape(), view.rules) else { continue };
+            let speed = rigid_rate(view, job, held.kind).unwrap_or(0.0) * paces[0];
+            if paces.iter().all(|pace| *pace >= LEAST_PACE) && best.is_none_or(|best| speed > best.0) {
+                best = Some((speed, at));
+            }
         }
+        best.map(|best| best.1)
     }
-    best.map(|best| best.1.clone())
 }
 
 #[cfg(test)]
@@ -76,6 +91,10 @@ mod tests {
 
     /// When A, of 1000 steps, and another of as many end on one GPU.
     fn ends(other: &str) -> Vec<f64> {
+        on("v100=1x1", other)
+    }
+
+    fn on(cluster: &str, other: &str) -> Vec<f64> {
         let job = |name: &str| Submission {
             name: name.to_owned(),
             application: gavel::application(name, 1),
@@ -84,10 +103,16 @@ mod tests {
             steps: Some(1000.0),
             ..Submission::default()
         };
-        let (jobs, cluster) = ([job("A"), job(other)], "v100=1x1".parse().unwrap());
+        let (jobs, cluster) = ([job("A"), job(other)], cluster.parse().unwrap());
         let catalogue = Throughputs::read("table", TABLE).unwrap().catalogue(&jobs, &cluster).unwrap();
-        let outcome = simulate(&jobs, &cluster, &catalogue, &mut Lucid, &Rules::SIA).unwrap();
+        let outcome = simulate(&jobs, &cluster, &catalogue, &mut Lucid::default(), &Rules::SIA).unwrap();
         outcome.jobs.iter().map(|job| job.completed_at).collect()
+    }
+
+    #[test]
+    fn two_on_one_node_that_have_a_gpu_each_do_not_slow_each_other_down() {
+        let ends = on("v100=1x2", "C");
+        assert!(ends.iter().all(|end| *end < 1100.0), "{ends:?}");
     }
 
     #[test]

@@ -61,9 +61,9 @@ pub trait Policy {
     /// Whether jobs choose their own batch under it, or keep the one that was asked for.
     fn elastic(&self) -> bool;
 
-    /// Whether two jobs may be given the very same GPUs.
-    fn packs(&self) -> bool {
-        false
+    /// Who stands on whose GPUs by the last plan: pairs of jobs, as [`Job::id`], that the plan gives the same allocation.
+    fn packed(&self) -> Vec<[usize; 2]> {
+        Vec::new()
     }
 
     /// What each job of the view, in its order, holds until the next round.

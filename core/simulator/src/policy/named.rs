@@ -50,7 +50,7 @@ pub fn by_name(name: &str, error: f64, seed: u64) -> Option<Box<dyn Policy>> {
         "tiresias" => Box::new(Tiresias::default()),
         "optimus" => Box::new(Optimus),
         "srtf" => Box::new(Rigid::new(Order::Srtf)),
-        "lucid" => Box::new(Lucid),
+        "lucid" => Box::new(Lucid::default()),
         "shortest-first" => Box::new(Rigid::new(Order::ShortestFirst)),
         "quota" => Box::new(Rigid::new(Order::Quota)),
         "easy" => Box::new(Rigid::new(Order::Easy)),

@@ -71,6 +71,9 @@ pub fn read(what: &str, text: &str) -> Result<Vec<Submission>, ReadError> {
         read_philly(what, text)
     } else if first.starts_with("name,cpu_milli,") {
         read_pods(what, text)
+    } else if first.starts_with("sn,") {
+        let error = "it lists nodes, and a workload is the list of pods beside it".to_owned();
+        Err(ReadError::Line { what: what.to_owned(), line: 1, error })
     } else if first.contains('\t') {
         gavel::read(what, text)
     } else {

@@ -10,7 +10,7 @@ use crate::table::ReadError;
 ///
 /// # Errors
 ///
-/// As [`openb::read_pods`], and when a pod is gone before it was placed.
+/// As [`openb::read_pods`], and when a pod is gone before it was placed, or none was placed on GPUs.
 pub fn read_pods(what: &str, text: &str) -> Result<Vec<Submission>, ReadError> {
     let mut jobs = Vec::new();
     for (at, pod) in openb::read_pods(what, text)?.iter().enumerate().filter(|(_, pod)| pod.gpus > 0) {
@@ -24,6 +24,12 @@ pub fn read_pods(what: &str, text: &str) -> Result<Vec<Submission>, ReadError> {
         let job = by_gpu_time(at, pod.created as f64, pod.gpus, gpus * seconds as f64 / 3600.0);
         let fate = if pod.phase == Phase::Failed { Fate::Failed } else { Fate::Completed };
         jobs.push(Submission { fate, ..job });
+    }
+    if jobs.is_empty() {
+        let error =
+            "no pod of it was placed on GPUs, so nobody knows how long one runs; give a list with scheduled_time"
+                .to_owned();
+        return Err(ReadError::Line { what: what.to_owned(), line: 1, error });
     }
     Ok(from_the_first(jobs))
 }
