@@ -15,7 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("plimsoll-scheduling", &["plimsoll-menu"]),
     ("plimsoll-lifecycle", &["plimsoll-protocol", "plimsoll-menu"]),
     // Drives the planner over traces; what it draws costs nothing to the product, so cli may show it.
-    ("plimsoll-simulator", &["plimsoll-sizing", "plimsoll-scheduling"]),
+    ("plimsoll-simulator", &["plimsoll-menu", "plimsoll-sizing", "plimsoll-scheduling"]),
     ("plimsoll-crds", &[]),
     ("plimsoll-observe", &["plimsoll-crds", "plimsoll-scheduling", "plimsoll-sizing", "plimsoll-menu"]),
     ("plimsoll-telemetry", &[]),

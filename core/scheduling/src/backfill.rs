@@ -51,6 +51,8 @@ struct Kept {
     until_seconds: f64,
     /// What others may take for longer.
     spare: Amounts,
+    /// Seconds up to which ends are counted in that.
+    counted_seconds: f64,
 }
 
 /// A place in time and space.
@@ -198,7 +200,7 @@ impl<'a> Backfill<'a> {
                 let fitted = pod.fits_in(&rooms[node]);
                 match (self.nodes.get(&node), ended.get_mut(&node)) {
                     // What is spared then counts it already.
-                    (Some(kept), Some(ended)) if *seconds <= kept.until_seconds => {
+                    (Some(kept), Some(ended)) if *seconds <= kept.counted_seconds => {
                         *ended = ended.plus(gives);
                         rooms[node] = ended.min(kept.spare);
                     }
@@ -231,8 +233,10 @@ impl<'a> Backfill<'a> {
             };
             for &node in &nodes {
                 let spare = rooms[node].minus(pod);
-                let kept = self.nodes.entry(node).or_insert(Kept { until_seconds: *seconds, spare });
+                let new = Kept { until_seconds: *seconds, spare, counted_seconds: *seconds };
+                let kept = self.nodes.entry(node).or_insert(new);
                 kept.until_seconds = kept.until_seconds.min(*seconds);
+                kept.counted_seconds = kept.counted_seconds.max(*seconds);
                 kept.spare = kept.spare.min(spare);
             }
             tree.charge(&mut usage, place, column, i64::from(shape.gpus()));

@@ -23,14 +23,22 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
     cluster.aim(&sizes);
 
     // 2. Move what can do better within its own devices.
-    moves::decide(&cluster, &mut books, rules, now, Reach::WithinHeld, &mut actions);
+    moves::decide(&cluster, &mut books, rules, now, Reach::WithinHeld, None, &mut actions);
 
     // 3. Start what waits, in turn; take back what those are entitled to who cannot, and keep it for them.
     let mut started = start::start(&cluster, &mut books, &snapshot.rules, now, &mut actions);
 
     // 4. Move what can do better elsewhere, with what nobody waits for.
     let wanted: BTreeSet<_> = started.waiters.iter().flat_map(|waiter| waiter.wants(&cluster, &books)).collect();
-    moves::decide(&cluster, &mut books, rules, now, Reach::Anywhere { wanted: &wanted }, &mut actions);
+    moves::decide(
+        &cluster,
+        &mut books,
+        rules,
+        now,
+        Reach::Anywhere { wanted: &wanted },
+        Some(&mut started.backfill),
+        &mut actions,
+    );
 
     // 5. Say why the others wait, against what is left.
     actions.extend(explain::explain(&cluster, &books, &mut started));

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use plimsoll_menu::{Candidate, ClassName};
 
 use crate::amounts::Amounts;
+use crate::backfill::{Ask, Backfill, run_seconds};
 use crate::books::{Books, Footprint};
 use crate::cluster::{Cluster, Usable};
 use crate::gain::{self, Change};
@@ -34,13 +35,14 @@ pub(crate) fn decide<'a>(
     rules: &MoveRules,
     now: Timestamp,
     reach: Reach<'_, 'a>,
+    mut kept: Option<&mut Backfill<'a>>,
     actions: &mut BTreeMap<&'a JobKey, Action>,
 ) {
     for &job in &cluster.jobs {
         if let Standing::Placed(held) = &job.standing
             && !actions.contains_key(&job.key)
             && may_move(cluster, job, held, rules, now)
-            && let Some(action) = improve(cluster, books, job, held, rules, reach)
+            && let Some(action) = improve(cluster, books, job, held, rules, reach, kept.as_deref_mut())
         {
             actions.insert(&job.key, action);
         }
@@ -69,6 +71,7 @@ fn improve<'a>(
     held: &'a Allocation,
     rules: &MoveRules,
     reach: Reach<'_, 'a>,
+    mut kept: Option<&mut Backfill<'a>>,
 ) -> Option<Action> {
     let queue = job.queue.as_str();
     let holds = Footprint::named(cluster, job, &held.shape, &held.nodes);
@@ -88,7 +91,7 @@ fn improve<'a>(
         // Its own devices count as free: it gives them back first.
         books.now.release(queue, &holds);
         books.future.release(queue, &holds);
-        let nodes = room(cluster, books, job, held, candidate, &mut usable, &held_nodes);
+        let nodes = room(cluster, books, (job, held, candidate), &mut usable, &held_nodes, kept.as_deref());
         books.now.charge(queue, &holds);
         books.future.charge(queue, &holds);
         let fits_what_it_holds = |nodes: &Vec<usize>| {
@@ -106,6 +109,13 @@ fn improve<'a>(
                     && !fits_what_it_holds(&nodes) => {}
             (_, Some(nodes)) => {
                 books.replace(cluster, job, &holds, &takes(&nodes));
+                if let Some(kept) = kept.as_deref_mut()
+                    && let Some(place) = cluster.tree.place(queue)
+                {
+                    let charges = charges(cluster, job, &candidate.shape);
+                    let ask = Ask { job, candidate, place, usable: &[], charges: &charges };
+                    kept.start(cluster, &ask, &nodes, job.restart_seconds.max(0.0));
+                }
                 let nodes = nodes.into_iter().map(|index| cluster.nodes[index].name.clone()).collect();
                 return Some(Action::Move { candidate: candidate.clone(), nodes, cause, message });
             }
@@ -129,13 +139,13 @@ fn is_wanted(wanted: &BTreeSet<Want<'_>>, class: &ClassName, job: &Job, more: bo
 fn room<'a>(
     cluster: &Cluster<'a>,
     books: &Books<'a>,
-    job: &'a Job,
-    held: &Allocation,
-    candidate: &'a Candidate,
+    (job, held, candidate): (&'a Job, &Allocation, &'a Candidate),
     usable: &mut Usable<'_, 'a>,
     holds: &BTreeSet<usize>,
+    kept: Option<&Backfill<'a>>,
 ) -> Option<Vec<usize>> {
-    let queue = cluster.queue(&job.queue)?;
+    let place = cluster.tree.place(&job.queue)?;
+    let queue = cluster.tree.queue(place);
     let shape = &candidate.shape;
     let when = When::NowAndLater;
     // A queue that holds more than it may, because its quota was lowered, may always hold less.
@@ -149,5 +159,12 @@ fn room<'a>(
     }
     let pod = Amounts::of_pod(&job.needs, shape.gpus_per_pod);
     let usable = usable.of_class(&shape.class);
-    Gang { pod, pods: shape.pods, near: &job.topology, usable, holds }.place(cluster, books, when)
+    let gang = |usable| Gang { pod, pods: shape.pods, near: &job.topology, usable, holds }.place(cluster, books, when);
+    let Some(kept) = kept.filter(|kept| !kept.is_empty()) else { return gang(usable) };
+    // What is kept for those who wait is theirs at its time: who moves must be gone by then, or use what is spare.
+    let seconds = job.restart_seconds.max(0.0) + run_seconds(job, candidate);
+    if takes_more && !kept.quota_allows(cluster, place, &shape.class, shape.gpus(), seconds) {
+        return None;
+    }
+    gang(&kept.open_to(usable, pod, seconds))
 }

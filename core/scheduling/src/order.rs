@@ -1,7 +1,7 @@
 //! Whose turn it is. The order is total:
 //!
-//! 1. Between queues: the one with the least weighted share of the cluster ([`Shares`]), level by level down the tree; after
-//!    every start anew. Of queues with equal shares, the one whose next job goes first by the order within a queue.
+//! 1. Between queues, level by level down the tree, after every start anew: those whose next job fits into what is their own
+//!    before those that would borrow for it; then the one with the least weighted share of the cluster ([`Shares`]). Of equal shares, the one whose next job has waited longest, then by its UID and key.
 //! 2. Within a queue: jobs that have waited for longer than the starvation bound, the longest wait first; then higher
 //!    priority, earlier arrival, smaller UID, key (the apiserver allows no two objects with one UID).
 
@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::Timestamp;
 
-use crate::quota::{Column, Place, Shares, Tree};
+use crate::quota::{Column, Place, Shares, Tree, Usage};
 use crate::{Job, JobKey};
 
 /// The order of jobs within a queue.
@@ -37,16 +37,17 @@ enum Branch {
     Child(Place),
 }
 
-/// Who is asked first: the least share, then the first job.
-type Key = (u64, usize, Branch);
+/// Who is asked first: who need not borrow, the least share, then the longest wait.
+type Key = (bool, u64, usize, Branch);
 
 /// Gives every waiting job its turn, once.
 pub(crate) struct Turns<'t, 'a> {
     tree: &'t Tree<'a>,
     shares: Shares,
+    usage: Usage,
     /// Jobs of queues that do not exist.
     strays: VecDeque<&'a Job>,
-    /// The jobs that wait in each queue, with their ranks.
+    /// The jobs that wait in each queue, with their ranks by wait.
     waiting: Vec<VecDeque<(usize, &'a Job)>>,
     /// The branches of each queue, and last those of the whole: the roots.
     branches: Vec<BTreeSet<Key>>,
@@ -55,26 +56,30 @@ pub(crate) struct Turns<'t, 'a> {
 }
 
 impl<'t, 'a> Turns<'t, 'a> {
-    /// Of waiting jobs in any order.
+    /// Of waiting jobs in any order; `usage` is what queues hold now.
     pub(crate) fn new(
         tree: &'t Tree<'a>,
         shares: Shares,
+        usage: Usage,
         jobs: impl IntoIterator<Item = &'a Job>,
         now: Timestamp,
         starvation_bound_seconds: f64,
     ) -> Self {
-        let mut jobs: Vec<&Job> = jobs.into_iter().collect();
-        jobs.sort_by_cached_key(|job| turn(job, now, starvation_bound_seconds));
+        let mut by_wait: Vec<&Job> = jobs.into_iter().collect();
+        by_wait.sort_by_cached_key(|job| (job.waits_since(), &job.uid, &job.key));
+        let mut jobs: Vec<(usize, &Job)> = by_wait.into_iter().enumerate().collect();
+        jobs.sort_by_cached_key(|(_, job)| turn(job, now, starvation_bound_seconds));
         let count = tree.places().count();
         let mut turns = Self {
             tree,
             shares,
+            usage,
             strays: VecDeque::new(),
             waiting: vec![VecDeque::new(); count],
             branches: vec![BTreeSet::new(); count + 1],
             keys: BTreeMap::new(),
         };
-        for (rank, job) in jobs.into_iter().enumerate() {
+        for (rank, job) in jobs {
             match tree.place(&job.queue) {
                 Some(place) => turns.waiting[place.index()].push_back((rank, job)),
                 None => turns.strays.push_back(job),
@@ -93,7 +98,7 @@ impl<'t, 'a> Turns<'t, 'a> {
             return Some(stray);
         }
         let mut at = self.branches.len() - 1;
-        while let Branch::Child(place) = self.branches[at].first()?.2 {
+        while let Branch::Child(place) = self.branches[at].first()?.3 {
             at = place.index();
         }
         let (_, job) = self.waiting[at].pop_front()?;
@@ -105,6 +110,7 @@ impl<'t, 'a> Turns<'t, 'a> {
     /// The job that had its turn last has started with these devices.
     pub(crate) fn started(&mut self, place: Place, column: Column, gpus: u32) {
         self.shares.start(self.tree, place, column, gpus);
+        self.tree.charge(&mut self.usage, place, column, gpus.into());
         self.refresh(place);
     }
 
@@ -119,16 +125,32 @@ impl<'t, 'a> Turns<'t, 'a> {
     /// Sets a queue's own jobs among its branches.
     fn enter_own(&mut self, place: Place) {
         let head = self.waiting[place.index()].front().map(|(rank, _)| *rank);
-        let key = head.map(|rank| (self.shares.of_own(place).to_bits(), rank, Branch::Own));
+        let key = head.map(|rank| (false, self.shares.of_own(place).to_bits(), rank, Branch::Own));
         self.set(place.index(), Branch::Own, key);
     }
 
     /// Sets a queue among the branches of its parent.
     fn enter(&mut self, place: Place) {
-        let head = self.branches[place.index()].first().map(|(_, rank, _)| *rank);
-        let key = head.map(|rank| (self.shares.of_subtree(place).to_bits(), rank, Branch::Child(place)));
+        let head = self.branches[place.index()].first().map(|(_, _, rank, _)| *rank);
+        let key = head.map(|rank| {
+            (self.would_borrow(place), self.shares.of_subtree(place).to_bits(), rank, Branch::Child(place))
+        });
         let above = self.tree.parent(place).map_or(self.branches.len() - 1, Place::index);
         self.set(above, Branch::Child(place), key);
+    }
+
+    /// Whether a subtree would hold more than its own with the least size of its next job.
+    fn would_borrow(&self, place: Place) -> bool {
+        let mut at = place;
+        while let Some((_, _, _, Branch::Child(child))) = self.branches[at.index()].first() {
+            at = *child;
+        }
+        let head = self.waiting[at.index()].front().map(|(_, job)| *job);
+        let least = head.and_then(|job| job.menu.candidates.iter().min_by_key(|candidate| candidate.shape.gpus()));
+        least.is_some_and(|least| {
+            let column = self.tree.column(&least.shape.class);
+            self.tree.would_borrow(&self.usage, (at, place), column, least.shape.gpus().into())
+        })
     }
 
     fn set(&mut self, at: usize, branch: Branch, key: Option<Key>) {

@@ -77,7 +77,8 @@ pub(crate) fn start<'c, 'a>(
     };
     let waiting = cluster.jobs.iter().copied().filter(|job| job.standing == Standing::Waiting);
     let shares = shares(cluster, rules, now);
-    let mut turns = Turns::new(&cluster.tree, shares, waiting, now, rules.starvation_bound_seconds);
+    let mut turns =
+        Turns::new(&cluster.tree, shares, round.books.now.usage.clone(), waiting, now, rules.starvation_bound_seconds);
     let mut waiters = Vec::new();
     let mut blocked = vec![false; cluster.tree.places().count()];
     while let Some(job) = turns.next() {

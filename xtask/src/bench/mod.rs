@@ -2,7 +2,9 @@
 
 mod latency;
 mod placement;
+mod plan;
 mod policy;
+mod queues;
 mod sizing;
 
 /// Measure how long it takes from applying a job that fits until all its pods are bound; or, with `sizing`, how well sizing
@@ -26,8 +28,12 @@ enum What {
     Sizing(sizing::Args),
     /// Compare the planner with its peers' policies over traces
     Policy(policy::Args),
+    /// Time whole plans, events and refusals at 64, 2,048 and 16,384 GPUs
+    Plan(plan::Args),
     /// Fill a cluster with pods, and time placement
     Placement(placement::Args),
+    /// Play Kueue's published scenarios through the planner
+    Queues(queues::Args),
 }
 
 impl Args {
@@ -35,8 +41,10 @@ impl Args {
         match self.what {
             None => latency::run(self.jobs, &self.name).await,
             Some(What::Sizing(args)) => args.run(),
+            Some(What::Plan(args)) => args.run(),
             Some(What::Placement(args)) => args.run(),
             Some(What::Policy(args)) => args.run(),
+            Some(What::Queues(args)) => args.run(),
         }
     }
 }

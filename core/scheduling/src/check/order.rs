@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use plimsoll_menu::ClassName;
 
-use super::queues::Queues;
+use super::queues::{Held, Queues};
 use crate::{Action, Job, JobKey, Snapshot, Standing};
 
 /// Millionths of a device by class.
@@ -19,12 +19,14 @@ struct Play<'p, 'a> {
     totals: BTreeMap<&'a ClassName, f64>,
     own: Vec<Row<'a>>,
     below: Vec<Row<'a>>,
-    /// Who waits in each queue, the last first, with ranks over all.
+    /// Who waits in each queue, the last first, with ranks by wait over all.
     waiting: Vec<Vec<(usize, &'a Job)>>,
     /// Who is next of each subtree: rank and queue.
     next: Vec<Option<(usize, usize)>>,
     /// The share of each subtree.
     shares: Vec<f64>,
+    /// Devices that subtrees hold.
+    held: Held<'a>,
 }
 
 /// When each job that waits has its turn, given which of them start.
@@ -32,11 +34,14 @@ pub(super) fn positions<'a>(
     snapshot: &'a Snapshot,
     queues: &Queues<'a>,
     actions: &BTreeMap<&'a JobKey, &'a Action>,
+    held: Held<'a>,
     now: Timestamp,
 ) -> BTreeMap<&'a JobKey, usize> {
     let rules = &snapshot.rules;
     let waits = |job: &&Job| job.standing == Standing::Waiting;
     let mut jobs: Vec<&Job> = snapshot.jobs.iter().map(|job| &**job).filter(waits).collect();
+    jobs.sort_by_cached_key(|job| (job.waits_since(), job.uid.clone(), job.key.clone()));
+    let waits_as: BTreeMap<&JobKey, usize> = jobs.iter().enumerate().map(|(rank, job)| (&job.key, rank)).collect();
     jobs.sort_by_cached_key(|job| {
         let since = job.waits_since();
         let late = now.duration_since(since).as_secs_f64() > rules.starvation_bound_seconds;
@@ -53,6 +58,7 @@ pub(super) fn positions<'a>(
         waiting: vec![Vec::new(); count],
         next: vec![None; count],
         shares: vec![0.0; count],
+        held,
     };
     for node in snapshot.nodes.iter() {
         *play.totals.entry(&node.class).or_default() += f64::from(node.gpus);
@@ -76,9 +82,9 @@ pub(super) fn positions<'a>(
         }
     }
     let mut order = Vec::new();
-    for (rank, job) in jobs.into_iter().enumerate() {
+    for job in jobs {
         match queues.number(&job.queue) {
-            Some(queue) => play.waiting[queue].push((rank, job)),
+            Some(queue) => play.waiting[queue].push((waits_as[&job.key], job)),
             None => order.push(&job.key),
         }
     }
@@ -95,7 +101,9 @@ pub(super) fn positions<'a>(
         let Some((_, job)) = play.waiting[queue].pop() else { break };
         order.push(&job.key);
         if let Some(Action::Start { candidate, .. }) = actions.get(&job.key) {
-            play.hold(queue, &candidate.shape.class, f64::from(candidate.shape.gpus()));
+            let shape = &candidate.shape;
+            play.hold(queue, &shape.class, f64::from(shape.gpus()));
+            queues.hold(&mut play.held, queue, &shape.class, shape.gpus().into());
         }
         for &place in queues.way_up(queue) {
             play.look_at(place);
@@ -123,12 +131,24 @@ impl<'a> Play<'_, 'a> {
     fn best(&self, own: Option<usize>, below: &[usize]) -> Option<(usize, usize)> {
         let own = own.and_then(|queue| {
             let (rank, _) = self.waiting[queue].last()?;
-            Some((self.share(&self.own[queue], queue), (*rank, queue)))
+            Some((false, self.share(&self.own[queue], queue), (*rank, queue)))
         });
-        let below = below.iter().filter_map(|child| Some((self.shares[*child], self.next[*child]?)));
-        let better =
-            |a: (f64, (usize, usize)), b: (f64, (usize, usize))| if (b.0, b.1.0) < (a.0, a.1.0) { b } else { a };
-        own.into_iter().chain(below).reduce(better).map(|(_, next)| next)
+        let below = below.iter().filter_map(|child| {
+            let next = self.next[*child]?;
+            Some((self.borrows(*child, next.1), self.shares[*child], next))
+        });
+        type Offer = (bool, f64, (usize, usize));
+        let better = |a: Offer, b: Offer| if (b.0, b.1, b.2.0) < (a.0, a.1, a.2.0) { b } else { a };
+        own.into_iter().chain(below).reduce(better).map(|(_, _, next)| next)
+    }
+
+    /// Whether a subtree has too little of its own for the next job of a queue in it, at its least size.
+    fn borrows(&self, place: usize, queue: usize) -> bool {
+        let Some((_, job)) = self.waiting[queue].last() else { return false };
+        let Some(least) = job.menu.candidates.iter().map(|candidate| &candidate.shape).min_by_key(|s| s.gpus()) else {
+            return false;
+        };
+        self.queues.would_borrow(&self.held, (queue, place), &least.class, least.gpus())
     }
 
     fn share(&self, devices: &Row<'a>, queue: usize) -> f64 {
@@ -137,7 +157,7 @@ impl<'a> Play<'_, 'a> {
             return f64::INFINITY;
         }
         let share = |(class, millionths): (&&ClassName, &i64)| match self.totals.get(*class) {
-            Some(total) if *total > 0.0 => *millionths as f64 / 1e6 / total,
+            Some(total) if *total > 0.0 && *millionths > 0 => (*millionths as f64 / 1e6 + 0.5) / total,
             _ => 0.0,
         };
         devices.iter().map(share).fold(0.0, f64::max) / weight

@@ -193,6 +193,20 @@ impl<'a> Queues<'a> {
         self.quota(queue, class).brings.map_or(i128::MIN, |brings| holds - brings)
     }
 
+    /// Whether a queue above another holds more than it brings once jobs of that one hold so many more.
+    pub(super) fn would_borrow(
+        &self,
+        held: &Held<'a>,
+        (queue, above): (usize, usize),
+        class: &'a ClassName,
+        gpus: u32,
+    ) -> bool {
+        let changes = self.with(held, queue, class, gpus.into());
+        let at = changes.into_iter().find(|(place, _, _)| *place == above);
+        let brings = self.quota(above, class).brings;
+        at.zip(brings).is_some_and(|((_, before, after), brings)| after > before && after > brings)
+    }
+
     /// Queues that the plan gives more than they may hold.
     pub(super) fn over(&self, before: &Totals<'a>, both: &Totals<'a>) -> Vec<Violation> {
         let (before, both) = (self.held(before), self.held(both));

@@ -140,6 +140,10 @@ pub(super) fn are_kept(world: &World<'_>) -> Vec<Violation> {
                 hold(nodes, pod_amount(&job.needs, candidate.shape.gpus_per_pod), seconds_of(job, candidate));
             }
             (Standing::Placed(_), Action::Preempt { .. }) => {}
+            (Standing::Placed(_), Action::Move { candidate, nodes, .. }) => {
+                let until = job.restart_seconds.max(0.0) + seconds_of(job, candidate);
+                hold(nodes, pod_amount(&job.needs, candidate.shape.gpus_per_pod), until);
+            }
             (Standing::Placed(held), _) => {
                 hold(&held.nodes, pod_amount(&job.needs, held.shape.gpus_per_pod), seconds_left(job, held));
             }

@@ -73,7 +73,6 @@ impl<'a> World<'a> {
         let actions: BTreeMap<&JobKey, &Action> =
             plan.decisions.iter().map(|decision| (&decision.job, &decision.action)).collect();
         let queues = Queues::new(snapshot);
-        let turns = positions(snapshot, &queues, &actions, now);
         let mut of_class: BTreeMap<&ClassName, Vec<&Node>> = BTreeMap::new();
         for node in snapshot.nodes.iter() {
             of_class.entry(&node.class).or_default().push(node);
@@ -91,7 +90,7 @@ impl<'a> World<'a> {
             Action::Preempt { for_job, .. } => Some(for_job),
             _ => None,
         };
-        Self {
+        let mut world = Self {
             gainers: actions.values().filter_map(gainer).collect(),
             namespace_quotas,
             could_hold: RefCell::default(),
@@ -102,9 +101,17 @@ impl<'a> World<'a> {
             of_class,
             queues,
             actions,
-            turns,
+            turns: BTreeMap::new(),
             kinds,
-        }
+        };
+        // What queues held at the first turn.
+        let held = world.queues.held(&world.totals(|_, action| match action {
+            Action::Start { .. } => Count::Nothing,
+            Action::Move { .. } => Count::Before,
+            _ => Count::Both,
+        }));
+        world.turns = positions(snapshot, &world.queues, &world.actions, held, now);
+        world
     }
 
     /// Every job with its action.

@@ -34,14 +34,18 @@ impl<'a> Victim<'a> {
         }
         let place = cluster.tree.place(&job.queue)?;
         let holds = Footprint::named(cluster, job, &held.shape, &held.nodes);
+        let sliced = holds.pods.keys().any(|node| cluster.nodes[*node].partitioned);
         let within = |candidate: &&Candidate| {
             let (to, from) = (&candidate.shape, &held.shape);
-            to.class == from.class
+            !(sliced && to.gpus_per_pod > 1)
+                && to.class == from.class
                 && to.gpus() < from.gpus()
                 && to.pods <= from.pods
                 && to.gpus_per_pod <= from.gpus_per_pod
         };
-        let may_shrink = job.elasticity == Elasticity::Elastic && job.mode == Mode::Auto;
+        // A job that must be in one domain is stopped whole: on which of its nodes it could stay is a question of placement.
+        let free = job.topology.required.is_none();
+        let may_shrink = job.elasticity == Elasticity::Elastic && job.mode == Mode::Auto && free;
         let mut smaller: Vec<&Candidate> =
             job.menu.candidates.iter().filter(|candidate| may_shrink && within(candidate)).collect();
         // A stable sort: of equal sizes the preferred one comes first, and is the one that counts.

@@ -5,6 +5,10 @@
 //! section 4), divided by its weight (section 4.3). The average is the decayed sum of GPU-seconds times ln 2 / half-life: who
 //! has always held `g` devices has a sum of `g * half-life / ln 2`.
 //!
+//! Half a device is added to what is held, as in Webster's method of apportionment: whoever is next by what it holds alone gets
+//! the remainders, and those with little weight would have more than their part of them. Not half of the next job: a queue
+//! of wide jobs would wait for ever behind one of small ones.
+//!
 //! Devices are counted in whole millionths, so that no sum depends on its order.
 
 use std::f64::consts::LN_2;
@@ -87,7 +91,7 @@ impl Shares {
             return f64::INFINITY;
         }
         let row = &millionths[place.index() * self.width..][..self.width];
-        let shares = row.iter().zip(&self.totals).filter(|(_, total)| **total > 0.0);
-        shares.map(|(held, total)| *held as f64 / MILLIONTHS / total).fold(0.0, f64::max) / weight
+        let shares = row.iter().zip(&self.totals).filter(|(held, total)| **held > 0 && **total > 0.0);
+        shares.map(|(held, total)| (*held as f64 / MILLIONTHS + 0.5) / total).fold(0.0, f64::max) / weight
     }
 }

@@ -230,6 +230,20 @@ impl<'a> Tree<'a> {
         usage.0[cell] - self.quotas[cell].subtree
     }
 
+    /// Whether a queue above another would hold more than its own once jobs of that one take devices.
+    pub(crate) fn would_borrow(&self, usage: &Usage, (from, above): (Place, Place), column: Column, gpus: i64) -> bool {
+        let mut change = gpus;
+        for place in self.path(from) {
+            let cell = self.cell(place, column);
+            let (held, quota) = (usage.0[cell], &self.quotas[cell]);
+            if place == above {
+                return change > 0 && held + change > quota.subtree;
+            }
+            change = (held + change - quota.guaranteed).max(0) - (held - quota.guaranteed).max(0);
+        }
+        false
+    }
+
     /// The lowest queue that is an ancestor of both or one of them, and the child of it that leads to each.
     pub(crate) fn fork(&self, a: Place, b: Place) -> Option<(Place, Option<Place>, Option<Place>)> {
         let above: Vec<Place> = self.path(a).collect();
