@@ -30,6 +30,7 @@ use domains::{Domains, Ranked};
 pub(crate) use rooms::Rooms;
 pub(crate) use targets::Targets;
 pub(crate) use topology::Topology;
+use topology::Traits;
 
 /// Which rooms a gang must fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,12 +76,10 @@ impl Gang<'_> {
 
     /// Nodes that could take one of its pods, by name; none where there are fewer than `least`.
     fn fitting(&self, cluster: &Cluster<'_>, books: &Books<'_>, when: When, least: usize) -> Vec<usize> {
-        let gpus = u32::try_from(self.pod.gpus).unwrap_or(u32::MAX);
+        let one_device = self.pods == 1 && self.pod.gpus <= 1;
         let fits = |index: &usize| {
-            let node = cluster.nodes[*index];
-            node.open
-                && devices::admits(node, self.pods, gpus)
-                && when.all(books, |ledger| self.pod.fits_in(&ledger.rooms[*index]))
+            let Traits { open, partitioned, .. } = cluster.topology.traits(*index);
+            open && (one_device || !partitioned) && when.all(books, |ledger| self.pod.fits_in(&ledger.rooms[*index]))
         };
         let with_free = |ledger: &Ledger<'_>| ledger.rooms.with_free(self.pod.gpus);
         let free = match when {
@@ -146,20 +145,23 @@ struct Ranking<'g, 'c, 'a> {
 
 impl Ranking<'_, '_, '_> {
     fn of(&mut self, index: usize) -> Ranked {
-        let (node, room, pod) = (self.cluster.nodes[index], self.rooms[index], self.gang.pod);
+        let (room, pod) = (self.rooms[index], self.gang.pod);
         let added = match self.known.iter().position(|(other, _)| *other == room) {
             Some(at) => {
                 self.known.swap(0, at);
                 self.known[0].1
             }
             None => {
-                let added = millionths(self.cluster.targets.added_loss(&node.class, room, pod));
+                let class = &self.cluster.nodes[index].class;
+                let added = millionths(self.cluster.targets.added_loss(class, room, pod));
                 self.known.truncate(MOST_ALIKE);
                 self.known.push((room, added));
                 added
             }
         };
-        let (spread, left_in_set) = devices::spread(node, room.gpus, pod.gpus);
+        let linked = self.cluster.topology.traits(index).linked;
+        let (spread, left_in_set) =
+            if linked { devices::spread(self.cluster.nodes[index], room.gpus, pod.gpus) } else { (false, 0) };
         let held = self.gang.holds.contains(&index);
         Ranked { node: index, held, rank: (!held, spread, added, room.gpus - pod.gpus, left_in_set) }
     }

@@ -25,6 +25,18 @@ pub(crate) struct Topology<'a> {
     /// For each level, the domain of each node; `None` for a node without the label. Domains are numbered in order of their
     /// paths from the widest level, so that two racks of the same name in different blocks are two.
     domains: Vec<Vec<Option<u32>>>,
+    /// What every search asks of every node, side by side: the nodes themselves are far apart in memory.
+    traits: Vec<Traits>,
+}
+
+/// What every search asks of a node.
+#[derive(Clone, Copy)]
+pub(super) struct Traits {
+    pub(super) open: bool,
+    /// Its devices are slices.
+    pub(super) partitioned: bool,
+    /// Its agent says which devices are linked.
+    pub(super) linked: bool,
 }
 
 impl<'a> Topology<'a> {
@@ -44,7 +56,9 @@ impl<'a> Topology<'a> {
             numbers.values_mut().zip(0..).for_each(|(number, next)| *number = next);
             (0..nodes.len()).map(|node| numbers.get(&path(level, node)).copied()).collect()
         };
-        Self { keys, domains: (0..labels.len()).map(number).collect() }
+        let traits =
+            |node: &&Node| Traits { open: node.open, partitioned: node.partitioned, linked: !node.links.is_empty() };
+        Self { keys, domains: (0..labels.len()).map(number).collect(), traits: nodes.iter().map(traits).collect() }
     }
 
     /// How many levels of domains there are.
@@ -55,6 +69,10 @@ impl<'a> Topology<'a> {
     /// The domain of a node on a level.
     pub(super) fn domain(&self, level: usize, node: usize) -> Option<u32> {
         self.domains[level][node]
+    }
+
+    pub(super) fn traits(&self, node: usize) -> Traits {
+        self.traits[node]
     }
 
     /// The level that a label key names.
