@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use jiff::Timestamp;
 use plimsoll_simulator::Cluster;
 
 use crate::size::{ClassArgument, Gpus, Price, overhead, positive};
@@ -26,6 +27,10 @@ pub(crate) enum Command {
         override_usage = "plimsoll size (-f FILE | --hf CONFIG | --preset NAME) [--gpus CLASS:COUNT]... [OPTIONS]"
     )]
     Size(Box<SizeArgs>),
+    /// Plan a saved snapshot, such as one that is attached to a bug report, as the operator would
+    ///
+    /// The same snapshot and time give the same plan, byte for byte. Exits with 1 when the plan breaks a law.
+    Plan(PlanArgs),
     /// Run a workload under several policies in virtual time, and compare them
     Simulate(SimulateArgs),
     /// Print a completion script for a shell
@@ -132,6 +137,19 @@ pub(crate) struct SiteArgs {
     /// spec.checkpoint.seconds it says how often to write checkpoints
     #[arg(long, value_name = "HOURS", value_parser = positive)]
     pub(crate) gpu_hours_per_failure: Option<f64>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct PlanArgs {
+    /// File with the snapshot as JSON; - reads standard input
+    #[arg(short, long = "filename", value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// When it is planned, such as 2026-11-25T12:00:00Z; the time that the file names unless given
+    #[arg(long, value_name = "TIME")]
+    pub(crate) at: Option<Timestamp>,
+    /// Form of the output
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
 }
 
 #[derive(Debug, ClapArgs)]

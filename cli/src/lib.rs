@@ -1,10 +1,11 @@
-//! The plimsoll command: size a job, explain a decision, simulate a workload.
+//! The plimsoll command: size a job, plan a saved snapshot, simulate a workload.
 //!
 //! Data goes to standard output, talk to standard error. Exit codes: 0 done, 1 failure, 2 bad usage, 3 the job is valid
 //! but does not fit.
 
 mod args;
 mod palette;
+mod plan;
 mod simulate;
 mod size;
 
@@ -22,6 +23,8 @@ use args::{Args, Command};
 enum CommandError {
     #[error("failed to size")]
     Size(#[from] size::SizeError),
+    #[error("failed to plan")]
+    Plan(#[from] plan::PlanError),
     #[error("failed to simulate")]
     Simulate(#[from] simulate::SimulateError),
     #[error("failed to write the output")]
@@ -93,6 +96,7 @@ fn dispatch(
 ) -> Result<Outcome, CommandError> {
     match command {
         Command::Size(args) => size::run(&args, stdout, stderr),
+        Command::Plan(args) => plan::run(&args, stdout, stderr),
         Command::Simulate(args) => simulate::run(&args, stdout, stderr),
         Command::Completion { shell } => {
             let mut script = Vec::new();

@@ -40,6 +40,10 @@ pub struct AcceleratorClassSpec {
     #[schemars(length(min = 3, max = 253))]
     #[x_kube(validation = Rule::new("self.contains('/')").message("resourceName must be a qualified name such as nvidia.com/gpu"))]
     pub resource_name: String,
+    /// Its devices are slices of others (MIG), of which a pod gets one; so where the resource's name begins with mig-, unless
+    /// given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partitioned: Option<bool>,
     /// Usable memory of a device.
     pub memory: Quantity,
     /// Memory bandwidth in bytes per second.
@@ -67,6 +71,14 @@ pub struct AcceleratorClassSpec {
     /// Best signal of SM activity that its devices have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<ClassSignal>,
+}
+
+impl AcceleratorClassSpec {
+    /// Whether its devices are slices of others: as given, else by the name of the resource.
+    pub fn is_partitioned(&self) -> bool {
+        let slices = || self.resource_name.split_once('/').is_some_and(|(_, name)| name.starts_with("mig-"));
+        self.partitioned.unwrap_or_else(slices)
+    }
 }
 
 /// Dense peak of arithmetic per precision, without sparsity. A precision that is absent cannot be computed.

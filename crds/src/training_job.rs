@@ -7,6 +7,7 @@ mod method;
 mod model;
 mod optimality;
 mod parallelism;
+mod placing;
 mod spec;
 mod status;
 
@@ -20,11 +21,12 @@ pub use model::{
 };
 pub use optimality::{ComputeOptimality, Inference, OptimalityVerdict};
 pub use parallelism::{Declared, Degrees, Offload, Parallelism, ParallelismWord, Recompute, Schedule, Sharding};
+pub use placing::{Objective, Topology};
 pub use spec::{
     Batch, Data, Elasticity, FailurePolicy, GlobalBatch, Optimizer, Precision, Rightsizing, RightsizingMode,
     TrainingJob, TrainingJobSpec,
 };
 pub use status::{
-    Allocation, Counters, HostMemory, Lifecycle, LifecycleState, Observed, Predicted, Progress, Rejected,
-    TrainingJobStatus, Waiting,
+    Allocation, Counters, FitsNow, HostMemory, Lifecycle, LifecycleState, Observed, Predicted, Progress, Rejected,
+    StartEstimate, TrainingJobStatus, Waiting,
 };

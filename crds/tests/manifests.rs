@@ -201,7 +201,9 @@ fn rules_of_structs_of_fields_and_of_roots_are_in_the_schema_and_each_says_what_
         ("TrainingJob spec.variants[].model.recommender", 1),
         ("TrainingJob spec.variants[].model.recurrent", 1),
         ("TrainingJob spec.variants[].model.transformer", 2),
-        ("TrainingQueue ", 1),
+        ("TrainingQueue ", 2),
+        ("TrainingQueue spec", 1),
+        ("TrainingQueue spec.budgets[].limit", 1),
     ];
     assert_eq!(rules, expected.map(|(path, count)| (path.to_owned(), count)).into());
 }

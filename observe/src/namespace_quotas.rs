@@ -4,17 +4,19 @@
 //! has ended. Between the two the quota says more than is held, and who waits for it waits until it says so itself.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, ResourceQuota};
 use kube::ResourceExt as _;
-use plimsoll_crds::labels;
 use plimsoll_scheduling::{Counted, JobKey, NamespaceQuota, QuotaLimit};
 
 use crate::{
     Objects, Planned, TemplateView,
     counted::{self, Scoped},
-    host_memory, pod_name,
+    host_memory,
+    nodes::job_of,
+    pod_name,
     quantity::{Amount, QuantityError},
     requests::Requests,
 };
@@ -39,9 +41,10 @@ pub(crate) fn of_job(planned: &Planned, view: &TemplateView, objects: &Objects) 
     (quotas.iter().map(|quota| quota.name_any()).collect(), counted)
 }
 
-/// The quotas that count pods of at least one of these jobs; each job with the names of its own.
-pub(crate) fn namespace_quotas(
-    objects: &Objects,
+/// Those of the quotas that count pods of at least one of these jobs; each job comes with the names of its own.
+pub(crate) fn namespace_quotas<'a>(
+    quotas: impl IntoIterator<Item = &'a Arc<ResourceQuota>>,
+    pods: impl IntoIterator<Item = &'a Arc<Pod>>,
     jobs: &[(&Planned, &BTreeSet<String>)],
     now: Timestamp,
 ) -> Vec<NamespaceQuota> {
@@ -59,24 +62,20 @@ pub(crate) fn namespace_quotas(
         namespace.zip(name).is_some_and(|key| named.contains(&key))
     };
     let pods: Vec<(&Pod, &BTreeSet<String>)> =
-        objects.pods.iter().filter_map(|pod| Some((pod.as_ref(), quotas_of(pod, &jobs)?))).collect();
-    let mut quotas: Vec<NamespaceQuota> = objects
-        .resource_quotas
-        .iter()
+        pods.into_iter().filter_map(|pod| Some((pod.as_ref(), quotas_of(pod, &jobs)?))).collect();
+    quotas
+        .into_iter()
         .filter(|quota| counts_some(quota))
         .filter_map(|quota| {
             let quota = namespace_quota(quota, &pods, now);
             quota.inspect_err(|error| tracing::warn!(%error, "a ResourceQuota cannot be read and is left out")).ok()
         })
-        .collect();
-    quotas.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
-    quotas
+        .collect()
 }
 
 /// The quotas of the job that a pod belongs to, if it is of the revision that the plan knows.
 fn quotas_of<'a>(pod: &Pod, jobs: &BTreeMap<JobKey, (&Planned, &'a BTreeSet<String>)>) -> Option<&'a BTreeSet<String>> {
-    let name = pod.labels().get(labels::JOB_NAME)?.clone();
-    let key = JobKey { namespace: pod.namespace().unwrap_or_default(), name };
+    let key = job_of(pod)?;
     let (planned, quotas) = jobs.get(&key)?;
     let allocation = planned.held()?;
     let mut names = (0..allocation.nodes.len()).map(|index| pod_name(&key.name, allocation.revision, index));

@@ -1,11 +1,12 @@
 //! Nodes of a snapshot: whose class they are, whether they are open, and what others hold of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{self as core, Node, Pod};
 use kube::ResourceExt as _;
-use plimsoll_crds::{AcceleratorClass, accelerator_node::Health, labels};
+use plimsoll_crds::{AcceleratorClass, AcceleratorNode, accelerator_node::Health, labels};
 use plimsoll_menu::ClassName;
 use plimsoll_scheduling::{self as scheduling, Allocation, JobKey, Taint};
 
@@ -13,7 +14,7 @@ use crate::{
     Objects, Planned, pod_name,
     quantity::QuantityError,
     requests::{self, Requests},
-    window::is_fresh,
+    window::{STALE_AFTER, is_fresh},
 };
 
 /// A resource that a node offers, and the classes that claim it.
@@ -31,14 +32,14 @@ pub struct Offer {
 
 /// What all nodes offer to the classes, by node and resource.
 pub fn offers(objects: &Objects) -> Vec<Offer> {
-    let mut offers: Vec<Offer> = objects.nodes.iter().flat_map(|node| node_offers(node, objects)).collect();
+    let mut offers: Vec<Offer> = objects.nodes.iter().flat_map(|node| node_offers(node, &objects.classes)).collect();
     offers.sort_by(|a, b| (&a.node, &a.resource).cmp(&(&b.node, &b.resource)));
     offers
 }
 
-fn node_offers(node: &Node, objects: &Objects) -> Vec<Offer> {
+fn node_offers(node: &Node, classes: &[Arc<AcceleratorClass>]) -> Vec<Offer> {
     let mut claims: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for class in objects.classes.iter().filter(|class| selects(class, node)) {
+    for class in classes.iter().filter(|class| selects(class, node)) {
         claims.entry(class.spec.resource_name.as_str()).or_default().push(class.name_any());
     }
     let allocatable = allocatable(node).unwrap_or_default();
@@ -63,35 +64,48 @@ fn allocatable(node: &Node) -> Result<Requests, QuantityError> {
 
 /// Nodes with accelerators, by name.
 pub(crate) fn nodes(objects: &Objects, jobs: &[Planned], now: Timestamp) -> Vec<scheduling::Node> {
-    let planned = jobs.iter().filter_map(|job| Some((job.key(), job.held()?))).collect();
-    let others = others_by_node(objects, &planned);
-    let mut nodes: Vec<scheduling::Node> = objects
-        .nodes
-        .iter()
-        .filter_map(|node| {
-            let offers = node_offers(node, objects);
-            let pods = others.get(node.name_any().as_str()).map_or(&[][..], Vec::as_slice);
-            self::node(node, &offers, pods, objects, now)
-        })
-        .collect();
-    nodes.sort_by(|a, b| a.name.cmp(&b.name));
-    nodes
+    let planned: BTreeMap<JobKey, &Allocation> = jobs.iter().filter_map(|job| Some((job.key(), job.held()?))).collect();
+    let mut others: BTreeMap<&str, Vec<&Pod>> = BTreeMap::new();
+    for pod in &objects.pods {
+        let Some(node) = bound_to(pod) else { continue };
+        if is_other(pod, node, |key| planned.get(key).copied()) {
+            others.entry(node).or_default().push(pod);
+        }
+    }
+    let node = |node: &Arc<Node>| {
+        let name = node.name_any();
+        let others = others.get(name.as_str()).cloned().unwrap_or_default();
+        self::node(node, others, objects.accelerator_node(&name), &objects.classes, now)
+    };
+    objects.nodes.iter().filter_map(node).collect()
 }
 
+/// What a node is to the plan, with the pods on it that are no part of that and the word of its agent; `None` without
+/// accelerators.
+///
 /// A node that offers two resources to classes stands in the snapshot with the first of them: it cannot say yet that
 /// both draw on the same CPU and memory.
-fn node(node: &Node, offers: &[Offer], others: &[&Pod], objects: &Objects, now: Timestamp) -> Option<scheduling::Node> {
+pub(crate) fn node(
+    node: &Node,
+    mut others: Vec<&Pod>,
+    agent: Option<&AcceleratorNode>,
+    classes: &[Arc<AcceleratorClass>],
+    now: Timestamp,
+) -> Option<scheduling::Node> {
+    let offers = node_offers(node, classes);
     let offer = offers.first()?;
+    let class = classes.iter().find(|class| class.metadata.name.as_ref() == offer.classes.first())?;
     let allocatable = allocatable(node);
-    let held = held(others);
-    let closed_because = closed(node, objects, now)
+    others.sort_by_key(|pod| (&pod.metadata.namespace, &pod.metadata.name));
+    let held = held(&others);
+    let closed_because = closed(node, agent, now)
         .or_else(|| conflict(offer))
         .or_else(|| allocatable.as_ref().err().map(|error| format!("its allocatable cannot be read: {error}")))
         .or_else(|| held.as_ref().err().map(|error| format!("requests of a pod on it cannot be read: {error}")));
     let (total, held) = (allocatable.unwrap_or_default(), held.unwrap_or_default());
     Some(scheduling::Node {
         name: node.name_any(),
-        class: ClassName::new(offer.classes.first()?.clone()),
+        class: ClassName::new(class.name_any()),
         gpus: offer.gpus,
         gpus_held_by_others: held
             .iter()
@@ -105,10 +119,22 @@ fn node(node: &Node, offers: &[Offer], others: &[&Pod], objects: &Objects, now: 
         closed_because: closed_because.unwrap_or_default(),
         labels: node.labels().clone(),
         taints: taints(node, &offer.resource),
-        partitioned: false,
+        partitioned: class.spec.is_partitioned(),
+        // Agents do not tell which devices are linked.
         links: Vec::new(),
-        link_domain: None,
+        link_domain: node.labels().get(LINK_DOMAIN).cloned(),
     })
+}
+
+/// Label by which NVIDIA's GPU feature discovery names a multi-node NVLink domain: the cluster's UUID and the clique in it.
+const LINK_DOMAIN: &str = "nvidia.com/gpu.clique";
+
+/// When time alone changes what a node is: once its agent's word of failed devices is too old to count.
+pub(crate) fn due(agent: &AcceleratorNode, now: Timestamp) -> Option<Timestamp> {
+    let status = agent.status.as_ref().filter(|status| is_fresh(status, now))?;
+    let failed = status.devices.iter().any(|device| device.health == Health::Failed);
+    let until = status.observed_at.as_ref()?.0.checked_add(STALE_AFTER).ok()?;
+    failed.then_some(until)
 }
 
 /// Taints that Kubernetes puts on a node for as long as a state of it lasts.
@@ -117,7 +143,7 @@ const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 const CORDONED: &str = "node.kubernetes.io/unschedulable";
 
 /// Why a node takes no new gang, for its own reasons. An agent's silence is none: unknown is not broken.
-fn closed(node: &Node, objects: &Objects, now: Timestamp) -> Option<String> {
+fn closed(node: &Node, agent: Option<&AcceleratorNode>, now: Timestamp) -> Option<String> {
     if node.metadata.deletion_timestamp.is_some() {
         return Some("is being deleted".to_owned());
     }
@@ -131,7 +157,7 @@ fn closed(node: &Node, objects: &Objects, now: Timestamp) -> Option<String> {
     if node.spec.as_ref().is_some_and(|spec| spec.unschedulable == Some(true)) || tainted(CORDONED) {
         return Some("is cordoned".to_owned());
     }
-    let status = objects.accelerator_node(&node.name_any())?.status.as_ref().filter(|status| is_fresh(status, now))?;
+    let status = agent?.status.as_ref().filter(|status| is_fresh(status, now))?;
     let failed: BTreeSet<i32> = status.devices.iter().filter(|d| d.health == Health::Failed).map(|d| d.index).collect();
     match failed.len() {
         0 => None,
@@ -177,32 +203,29 @@ fn sum(pods: &[Requests]) -> scheduling::Resources {
     })
 }
 
-/// Bound pods that still hold something and are no part of the plan, by node.
-fn others_by_node<'a>(
-    objects: &'a Objects,
-    planned: &BTreeMap<JobKey, &Allocation>,
-) -> BTreeMap<&'a str, Vec<&'a Pod>> {
-    let mut others: BTreeMap<&str, Vec<&Pod>> = BTreeMap::new();
-    for pod in &objects.pods {
-        let Some(node) = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) else { continue };
-        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-        if !matches!(phase, Some("Succeeded" | "Failed")) && !is_planned(pod, node, planned) {
-            others.entry(node).or_default().push(pod);
-        }
-    }
-    others
+/// The node that a pod holds something of: it is bound and has not ended.
+pub(crate) fn bound_to(pod: &Pod) -> Option<&str> {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    let node = pod.spec.as_ref()?.node_name.as_deref()?;
+    (!matches!(phase, Some("Succeeded" | "Failed"))).then_some(node)
 }
 
-/// Whether what a pod holds is in its job's allocation already. A pod of a revision that is over, or one that only
-/// wears the label, holds devices beside the allocation.
-fn is_planned(pod: &Pod, node: &str, planned: &BTreeMap<JobKey, &Allocation>) -> bool {
-    let Some(job) = pod.labels().get(labels::JOB_NAME) else { return false };
-    let key = JobKey { namespace: pod.namespace().unwrap_or_default(), name: job.clone() };
-    let Some(allocation) = planned.get(&key) else { return false };
+/// The job whose label a pod wears.
+pub(crate) fn job_of(pod: &Pod) -> Option<JobKey> {
+    let name = pod.labels().get(labels::JOB_NAME)?.clone();
+    Some(JobKey { namespace: pod.namespace().unwrap_or_default(), name })
+}
+
+/// Whether a pod on this node is no part of the plan, which gave each job what `held` says.
+///
+/// A pod of a revision that is over, or one that only wears the label, holds devices beside the allocation.
+pub(crate) fn is_other<'a>(pod: &Pod, node: &str, held: impl Fn(&JobKey) -> Option<&'a Allocation>) -> bool {
+    let Some(key) = job_of(pod) else { return true };
+    let Some(allocation) = held(&key) else { return true };
     let name = pod.name_any();
-    allocation
+    !allocation
         .nodes
         .iter()
         .enumerate()
-        .any(|(index, own)| own == node && pod_name(job, allocation.revision, index) == name)
+        .any(|(index, own)| own == node && pod_name(&key.name, allocation.revision, index) == name)
 }

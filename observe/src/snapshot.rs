@@ -63,19 +63,37 @@ impl Objects {
     }
 }
 
+/// What the administrator has set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Rules of every plan.
+    pub rules: Rules,
+    /// Keys of the node labels that say where a node stands, the widest domain first.
+    pub topology: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let Snapshot { rules, topology, .. } = Snapshot::default();
+        Self { rules, topology }
+    }
+}
+
 /// A job that is neither complete nor failed, with what sizing and lifecycle say of it.
 #[derive(Clone, Debug)]
 pub struct Planned {
     /// The job.
     pub job: Arc<TrainingJob>,
     /// Ways to run it, after learned corrections.
-    pub menu: Menu,
+    pub menu: Arc<Menu>,
     /// Where it stands.
     pub standing: Standing,
     /// Seconds that a restart costs it.
     pub restart_seconds: f64,
     /// Optimizer steps still to go, where known.
     pub remaining_steps: Option<u64>,
+    /// Since when it has held nothing, where it held something before.
+    pub waiting_since: Option<Timestamp>,
 }
 
 impl Planned {
@@ -98,19 +116,21 @@ pub fn class_resources(classes: &[Arc<AcceleratorClass>]) -> BTreeSet<String> {
     classes.iter().map(|class| class.spec.resource_name.clone()).collect()
 }
 
-/// The cluster at one instant. `jobs` are all that are neither complete nor failed.
-pub fn snapshot(objects: &Objects, jobs: &[Planned], rules: Rules, now: Timestamp) -> Snapshot {
+/// The cluster at one instant. `jobs` are all that are neither complete nor failed. [`Follower`](crate::Follower) comes to the
+/// same, without looking at what has not changed.
+pub fn snapshot(objects: &Objects, jobs: &[Planned], settings: &Settings, now: Timestamp) -> Snapshot {
     let accelerators = class_resources(&objects.classes);
-    let jobs_seen: Vec<Job> = jobs.iter().map(|planned| job(planned, objects, &accelerators, now)).collect();
-    let quotas: Vec<BTreeSet<String>> = jobs_seen.iter().map(|job| job.namespace_quotas.clone()).collect();
-    let counted: Vec<_> = jobs.iter().zip(&quotas).collect();
+    let jobs_seen: Vec<Job> = jobs.iter().map(|planned| derive(planned, objects, &accelerators, now).job).collect();
+    let counted: Vec<_> = jobs.iter().zip(jobs_seen.iter().map(|job| &job.namespace_quotas)).collect();
+    let quotas = namespace_quotas::namespace_quotas(&objects.resource_quotas, &objects.pods, &counted, now);
     Snapshot {
         classes: objects.classes.iter().map(|class| self::class(class)).collect(),
         nodes: nodes::nodes(objects, jobs, now).into_iter().collect(),
-        queues: queues::queues(objects).into_iter().collect(),
-        namespace_quotas: namespace_quotas::namespace_quotas(objects, &counted, now).into_iter().collect(),
+        topology: settings.topology.clone(),
+        queues: objects.queues.iter().map(|queue| queues::queue(queue, objects, now)).collect(),
+        namespace_quotas: quotas.into_iter().collect(),
         jobs: jobs_seen.into_iter().collect(),
-        rules,
+        rules: settings.rules,
         ..Snapshot::default()
     }
 }
@@ -121,7 +141,7 @@ fn price(class: &AcceleratorClass) -> Option<f64> {
     price.is_positive().then(|| price.as_f64())
 }
 
-fn class(class: &AcceleratorClass) -> Class {
+pub(crate) fn class(class: &AcceleratorClass) -> Class {
     let share = |percent: Option<i32>| percent.map(|percent| f64::from(percent) / 100.0);
     let line = class.spec.load_line.as_ref();
     Class {
@@ -136,7 +156,15 @@ fn class(class: &AcceleratorClass) -> Class {
     }
 }
 
-fn job(planned: &Planned, objects: &Objects, accelerators: &BTreeSet<String>, now: Timestamp) -> Job {
+/// A job of a snapshot, and where that is from.
+pub(crate) struct Derived {
+    pub(crate) job: Job,
+    /// Its template cannot be read any more: what its live pods request stands in for it.
+    pub(crate) reads_pods: bool,
+}
+
+/// What a job is to the plan. `accelerators` are the resources of all classes.
+pub(crate) fn derive(planned: &Planned, objects: &Objects, accelerators: &BTreeSet<String>, now: Timestamp) -> Derived {
     let (key, spec) = (planned.key(), &planned.job.spec);
     let view = TemplateView::parse(spec, accelerators);
     // A template that cannot be read any more says nothing of the pods that run: they count as somebody else's.
@@ -146,7 +174,8 @@ fn job(planned: &Planned, objects: &Objects, accelerators: &BTreeSet<String>, no
     let per_gpu = host_memory::per_gpu(spec, planned.job.status.as_ref());
     let needs = view.and_then(|view| needs::pod_needs(&view, per_gpu?.as_ref()));
     let standing = standing(planned, objects, needs.as_ref().err());
-    Job {
+    let reads_pods = needs.is_err() && planned.held().is_some();
+    let job = Job {
         uid: planned.job.uid().unwrap_or_default(),
         queue: spec.queue_name.clone(),
         priority: priority(spec.priority_class_name.as_deref(), objects),
@@ -157,20 +186,24 @@ fn job(planned: &Planned, objects: &Objects, accelerators: &BTreeSet<String>, no
             RightsizingMode::Auto => Mode::Auto,
         },
         elasticity: elasticity(planned),
-        menu: planned.menu.clone(),
+        menu: Menu::clone(&planned.menu),
         namespace_quotas,
         counted,
         needs: needs.unwrap_or_else(|_| needs_of_live_pods(&key, planned, objects)),
         standing,
         restart_seconds: planned.restart_seconds,
         remaining_steps: planned.remaining_steps,
-        waiting_since: None,
+        waiting_since: planned.waiting_since,
         weight: 1.0,
-        deadline: None,
-        topology: TopologyAsk::default(),
+        deadline: spec.objective.as_ref().and_then(|objective| objective.deadline.as_ref()).map(|at| at.0),
+        topology: spec.topology.as_ref().map_or_else(TopologyAsk::default, |ask| TopologyAsk {
+            required: ask.required.clone(),
+            preferred: ask.preferred.clone(),
+        }),
         preemptible: true,
         key,
-    }
+    };
+    Derived { job, reads_pods }
 }
 
 /// A job that holds nothing and may not start is held, with the reason that comes first. What runs is left to run: a

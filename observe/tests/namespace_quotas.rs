@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use common::{class, cluster, node, now, pod, running_job};
-use plimsoll_observe::{Objects, Planned};
-use plimsoll_scheduling::{Counted, Rules, Snapshot, Standing};
+use plimsoll_observe::{Objects, Planned, Settings};
+use plimsoll_scheduling::{Counted, Snapshot, Standing};
 use serde_json::json;
 
 fn quota(name: &str, spec: &str, status: &str) -> String {
@@ -35,7 +35,7 @@ fn job(snapshot: &Snapshot) -> &plimsoll_scheduling::Job {
 }
 
 fn seen(objects: &Objects, jobs: &[Planned]) -> Snapshot {
-    plimsoll_observe::snapshot(objects, jobs, Rules::default(), now())
+    plimsoll_observe::snapshot(objects, jobs, &Settings::default(), now())
 }
 
 fn with_pod_spec(spec: serde_json::Value) -> impl Fn(&mut Planned) {

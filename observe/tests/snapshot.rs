@@ -5,8 +5,8 @@ mod common;
 use std::sync::Arc;
 
 use common::{class, cluster, node, now, running_job, snapshot};
-use plimsoll_observe::Planned;
-use plimsoll_scheduling::{Reason, Rules, Standing};
+use plimsoll_observe::{Planned, Settings};
+use plimsoll_scheduling::{Reason, Standing};
 
 const SMALL: &str = include_str!("fixtures/small.yaml");
 
@@ -18,20 +18,20 @@ fn a_small_cluster() {
 #[test]
 fn the_order_of_objects_does_not_matter() {
     let (mut objects, mut jobs) = cluster(SMALL);
-    let first = plimsoll_observe::snapshot(&objects, &jobs, Rules::default(), now());
+    let first = plimsoll_observe::snapshot(&objects, &jobs, &Settings::default(), now());
     objects.nodes.reverse();
     objects.pods.reverse();
     objects.classes.reverse();
     objects.queues.reverse();
     objects.namespaces.reverse();
     jobs.reverse();
-    assert_eq!(plimsoll_observe::snapshot(&objects, &jobs, Rules::default(), now()), first);
+    assert_eq!(plimsoll_observe::snapshot(&objects, &jobs, &Settings::default(), now()), first);
 }
 
 fn one_job(change: impl Fn(&mut Planned)) -> plimsoll_scheduling::Job {
     let (objects, mut jobs) = cluster(&(node("n1", "") + &class("h100") + &running_job(&["n1"])));
     change(&mut jobs[0]);
-    let snapshot = plimsoll_observe::snapshot(&objects, &jobs, Rules::default(), now());
+    let snapshot = plimsoll_observe::snapshot(&objects, &jobs, &Settings::default(), now());
     plimsoll_scheduling::Job::clone(snapshot.jobs.iter().next().expect("one job"))
 }
 

@@ -49,6 +49,9 @@ pub struct Args {
     /// URL under which training pods reach the progress endpoint; goes over progress.url of the settings.
     #[arg(long, env = "PLIMSOLL_PROGRESS_URL")]
     pub progress_url: Option<String>,
+    /// Folder for the snapshots of plans that break a law, three at most; without it none is kept.
+    #[arg(long, env = "PLIMSOLL_SNAPSHOTS")]
+    pub snapshots: Option<PathBuf>,
     /// Filter of log lines, such as `info,plimsoll_operator=debug`.
     #[arg(long, env = "PLIMSOLL_LOG", default_value = "info")]
     pub log: String,

@@ -1,8 +1,15 @@
 //! The settings of a cluster (plimsoll.yaml): how patient, how eager, and the switch that stops all moves. Pure.
 
+mod planner;
+
 use plimsoll_lifecycle::Policy;
+use plimsoll_observe::Settings;
 use plimsoll_scheduling::{MoveRules, Rules};
 use serde::Deserialize;
+
+use crate::accounts::Rates;
+
+pub use planner::Planner;
 
 /// Key of the settings in their ConfigMap.
 pub const KEY: &str = "plimsoll.yaml";
@@ -24,6 +31,8 @@ pub enum ConfigError {
 pub struct Config {
     /// When running jobs may be moved.
     pub moves: Moves,
+    /// What the planner is to aim at.
+    pub planner: Planner,
     /// How the use of devices is observed.
     pub observation: Observation,
     /// How long a revision may take to start.
@@ -187,6 +196,7 @@ impl Config {
         if config.observation.window_seconds == 0 {
             return Err(ConfigError::Value("observation.windowSeconds must be 1 or more"));
         }
+        config.planner.validate()?;
         if !config.progress.url.starts_with("https://") {
             return Err(ConfigError::Value("progress.url must begin with https://"));
         }
@@ -204,7 +214,20 @@ impl Config {
             horizon_seconds: horizon_seconds.into(),
             per_job_hour,
         };
-        Rules { moves, ..Rules::default() }
+        Rules { moves, ..self.planner.rules() }
+    }
+
+    /// What the administrator has set, as it stands in snapshots.
+    pub fn planning(&self) -> Settings {
+        Settings { rules: self.rules(), topology: self.planner.topology.clone() }
+    }
+
+    /// By what the use of queues is turned into its figures.
+    pub(crate) fn rates(&self) -> Rates {
+        Rates {
+            half_life_seconds: self.planner.usage_half_life_seconds.into(),
+            carbon_grams_per_kilowatt_hour: self.planner.carbon_grams_per_kilowatt_hour.into(),
+        }
     }
 
     /// The cluster's part of a job's patience; the job adds its own.
@@ -230,6 +253,7 @@ mod tests {
         assert_eq!(Config::parse("moves: {}").unwrap(), Config::default());
         let (config, rules) = (Config::default(), Rules::default());
         assert_eq!(config.rules(), rules, "the chart's defaults are the planner's own");
+        assert_eq!(config.planning(), Settings::default());
         assert_eq!(config.policy(), Policy::default());
     }
 
@@ -254,6 +278,9 @@ mod tests {
         let error = Config::parse("moves: {enable: false}").unwrap_err();
         assert!(error.to_string().contains("enable"), "{error}");
         assert!(Config::parse("cycle: {tickSeconds: 0}").is_err());
+        assert!(Config::parse("planner: {objective: Profit}").is_err());
+        assert!(Config::parse("planner: {topology: [kubernetes.io/hostname]}").is_err());
+        assert!(Config::parse("planner: {topology: [rack, rack]}").is_err());
         assert!(Config::parse("progress: {url: 'http://x'}").is_err());
     }
 }

@@ -5,10 +5,13 @@
 
 mod memory;
 mod quota;
+mod read;
 #[cfg(test)]
 mod tests;
+mod unlawful;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,12 +20,15 @@ use jiff::{SignedDuration, Timestamp};
 use kube::{Resource as _, ResourceExt as _};
 use plimsoll_crds::{TrainingJob, labels};
 use plimsoll_lifecycle::Phase;
-use plimsoll_observe::{Planned, WindowRules, coverage, snapshot};
+use plimsoll_observe::{Follower, Planned, WindowRules, coverage};
 use plimsoll_protocol::{CheckpointAsk, PlanReply};
 use plimsoll_scheduling::{JobKey, plan};
 use plimsoll_sizing::Cache;
 
 use self::memory::{Memory, Refused};
+use self::read::Read;
+use self::unlawful::Inspector;
+use crate::accounts::{Accounts, holdings};
 use crate::assumed::Assumed;
 use crate::config::Config;
 use crate::job::apply::{ApplyError, Done, Hands, Order};
@@ -58,6 +64,11 @@ pub struct Cycle {
     memories: BTreeMap<String, Memory>,
     released: Arc<Vec<Release>>,
     world: Option<World>,
+    /// The snapshot of the last plan.
+    follower: Follower,
+    read: Read,
+    accounts: Accounts,
+    inspector: Inspector,
     /// Searches of jobs sized before.
     sizes: Cache,
     applied: classes::Applied,
@@ -85,9 +96,19 @@ impl Cycle {
             memories: BTreeMap::new(),
             released: Arc::default(),
             world: None,
+            follower: Follower::default(),
+            read: Read::default(),
+            accounts: Accounts::default(),
+            inspector: Inspector::default(),
             sizes: Cache::default(),
             applied: classes::Applied::default(),
         }
+    }
+
+    /// Keeps the snapshots of plans that break a law in a folder.
+    pub fn keep_snapshots_in(mut self, folder: Option<PathBuf>) -> Self {
+        self.inspector = Inspector::new(folder);
+        self
     }
 
     /// The settings in force.
@@ -115,13 +136,27 @@ impl Cycle {
         self.remember_releases(&mut turns, now);
         // 3. Plan: all jobs together.
         let planned: Vec<Planned> = turns.values().filter_map(|turn| turn.planned(&config, now)).collect();
-        let snapshot = snapshot(&world.objects, &planned, config.rules(), now);
-        for decision in plan(&snapshot, now).decisions {
+        self.follower.follow(&world.objects, &planned, &config.planning(), now);
+        let snapshot = self.follower.snapshot().clone();
+        let plan = plan(&snapshot, now);
+        let sizes = plan.sizes.clone();
+        let worth = sizes.as_ref().map(|sizes| sizes.worth);
+        let (plan, lawful) = self.inspector.inspect(&snapshot, plan, now);
+        match sizes {
+            Some(sizes) if lawful => self.follower.carry(sizes),
+            _ => {}
+        }
+        if !lawful {
+            self.metrics.unlawful_plans.inc();
+        }
+        for decision in plan.decisions {
             if let Some(turn) = turns.get_mut(&decision.job) {
                 turn.decide(decision.action, now);
             }
         }
         quota::pace(&snapshot, &mut turns, now);
+        let holdings = holdings(&world.objects, &world.classes, &planned, now);
+        self.accounts.count(&world.objects.queues, holdings, config.rates(), now);
         // 4. Say: what each status is to become, and what each program is answered.
         let silent = SignedDuration::from_secs(config.progress.silent_seconds.into());
         for turn in turns.values_mut() {
@@ -134,7 +169,7 @@ impl Cycle {
         self.let_go_of_orphans(&world, &turns).await;
         self.keep_objects_of(&turns, now).await;
         self.keep_the_rest(&world, &planned, now).await;
-        self.metrics.show(View::of(&world, &snapshot, &turns, now));
+        self.metrics.show(View::of(&world, (&snapshot, worth), &turns, now));
         self.forget(&turns);
         next.deadline = turns.values().filter_map(|turn| self.deadline(turn, &config, now)).min();
         self.world = Some(world);
@@ -143,20 +178,9 @@ impl Cycle {
 
     /// Jobs that can be read and are not being deleted, as they were last written.
     fn jobs(&mut self) -> Vec<Arc<TrainingJob>> {
-        let mut jobs = Vec::new();
-        for guarded in self.stores.jobs.state() {
-            match &guarded.0 {
-                Ok(job) if job.metadata.deletion_timestamp.is_none() => {
-                    jobs.push(self.assumed.newest(&Arc::new(job.clone())));
-                }
-                Ok(_) => {}
-                Err(invalid) => {
-                    let name = guarded.meta().name.as_deref().unwrap_or_default();
-                    tracing::warn!(name, error = invalid.error, "a TrainingJob cannot be read and is left alone");
-                }
-            }
-        }
-        jobs
+        let shown = self.read.jobs(&self.stores.jobs.state());
+        let live = shown.iter().filter(|job| job.metadata.deletion_timestamp.is_none());
+        live.map(|job| self.assumed.newest(job)).collect()
     }
 
     fn think(
@@ -372,7 +396,8 @@ impl Cycle {
         let nodes = accelerator_nodes::reconcile(client, &world.objects).await.map_err(|e| sentence(&e));
         let classes =
             classes::reconcile(client, &world.objects, planned, &mut self.applied, now).await.map_err(|e| sentence(&e));
-        let queues = queues::reconcile(client, &world.objects, planned, now).await.map_err(|e| sentence(&e));
+        let queues = queues::reconcile(client, &world.objects, planned, &mut self.accounts, now).await;
+        let queues = queues.map_err(|e| sentence(&e));
         for (what, result) in [("AcceleratorNodes", nodes), ("AcceleratorClasses", classes), ("TrainingQueues", queues)]
         {
             if let Err(error) = result {

@@ -12,6 +12,7 @@ pub mod gang;
 pub mod happened;
 pub mod hosts;
 pub mod memory;
+mod outlook;
 pub mod owned;
 pub mod rendezvous;
 pub mod size;
@@ -32,7 +33,7 @@ use plimsoll_crds::training_job::{Allocation, TrainingJobStatus};
 use plimsoll_lifecycle::{Event, FailureReason, Phase, Policy, State, StopCause};
 use plimsoll_menu::Menu;
 use plimsoll_observe::{Coverage, Planned};
-use plimsoll_scheduling::{Action, JobKey, Reason, WaitNumbers};
+use plimsoll_scheduling::{Action, Cause, JobKey, Reason, WaitNumbers};
 use plimsoll_sizing::Cache;
 
 use self::dereference::Dereferenced;
@@ -115,6 +116,8 @@ pub struct Turn {
     pub sized: Option<Sized>,
     /// Why it waits, by the planner.
     pub waiting: Option<(Reason, WaitNumbers, String)>,
+    /// What it gives back for others, once that status is written.
+    pub gives: Option<Gives>,
     /// What holds it back.
     pub obstacle: Obstacle,
     known: Known,
@@ -129,6 +132,36 @@ pub struct Work {
     pub delete: Option<u64>,
     /// A trial of this allocation's first pod comes before everything else.
     pub trial: Option<Box<Trial>>,
+}
+
+/// What a job gives back for the sake of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gives {
+    /// All that it holds.
+    Preempted,
+    /// Some of what it holds.
+    Reclaimed,
+    /// Its nodes, for others.
+    Consolidated,
+}
+
+impl Gives {
+    fn by(cause: Cause) -> Option<Self> {
+        match cause {
+            Cause::Reclaimed => Some(Self::Reclaimed),
+            Cause::Consolidated => Some(Self::Consolidated),
+            Cause::UnderUsed | Cause::OverLoaded | Cause::Faster => None,
+        }
+    }
+
+    /// The word as it stands in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Preempted => "Preempted",
+            Self::Reclaimed => "Reclaimed",
+            Self::Consolidated => "Consolidated",
+        }
+    }
 }
 
 /// A size that a pod of was never shown to the apiserver.
@@ -176,6 +209,7 @@ impl Turn {
             notes: Vec::new(),
             sized: None,
             waiting: None,
+            gives: None,
             job,
             key,
             uid,
@@ -243,22 +277,31 @@ impl Turn {
 
     /// What the planner is to know of it; `None` when it has ended.
     pub fn planned(&self, config: &Config, now: Timestamp) -> Option<Planned> {
-        let live_batch = self.job.spec.batch.live;
         Some(Planned {
             job: self.job.clone(),
             menu: self.reachable(),
-            standing: standing::standing(&self.state, &self.status, &self.obstacle, live_batch, now)?,
+            standing: standing::standing(&self.state, &self.status, &self.obstacle, &self.job.spec, now)?,
             restart_seconds: validate::restart_seconds(&self.job.spec, config),
             remaining_steps: self.remaining_steps(),
+            waiting_since: self.waiting_since(now),
         })
     }
 
+    /// Since when it has held nothing, where it held something before or its user had suspended it.
+    fn waiting_since(&self, now: Timestamp) -> Option<Timestamp> {
+        let suspended = self.status.conditions.iter().any(|c| c.type_ == plimsoll_crds::condition::job::SUSPENDED);
+        let began = self.state.revision > 0 || suspended;
+        (began && matches!(self.state.phase, Phase::Waiting { .. })).then(|| update_status::entered(self, now))
+    }
+
     /// Where it can go: its menu, and while it holds devices what its checkpoint can be carried to.
-    fn reachable(&self) -> Menu {
-        let menu = self.menu().cloned().unwrap_or_default();
+    fn reachable(&self) -> Arc<Menu> {
+        let menu = self.sized.as_ref().map(|sized| sized.menu.clone()).unwrap_or_default();
         let held = self.status.allocation.as_ref().and_then(plimsoll_observe::current);
         match (held, &self.job.spec.checkpoint) {
-            (Some(held), Some(checkpoint)) => plimsoll_observe::reachable(&menu, &held, &checkpoint.portable_across),
+            (Some(held), Some(checkpoint)) => {
+                Arc::new(plimsoll_observe::reachable(&menu, &held, &checkpoint.portable_across))
+            }
             _ => menu,
         }
     }
@@ -297,13 +340,14 @@ impl Turn {
             }
             // What runs is not stopped for pods that the apiserver refuses.
             Action::Move { .. } if self.obstacle.rejected.is_some() => {}
-            Action::Move { candidate, nodes, cause: _, message } => {
+            Action::Move { candidate, nodes, cause, message } => {
                 let next = steps::allocation(&candidate, nodes, self.state.revision + 1, message.clone(), now);
                 let trial = Box::new(self.trial(&next));
                 self.status.next = Some(next);
                 self.step(Event::MoveDecided { message }, now);
                 if matches!(self.state.phase, Phase::Stopping { why: StopCause::Move, .. }) {
                     self.work.trial = Some(trial);
+                    self.gives = Gives::by(cause);
                     let counters = self.status.counters.get_or_insert_default();
                     counters.moves = counters.moves.saturating_add(1);
                     let hour_ago = now - jiff::SignedDuration::from_hours(1);
@@ -313,7 +357,11 @@ impl Turn {
                     self.status.next = None;
                 }
             }
-            Action::Preempt { for_job: _, message } => self.step(Event::PreemptDecided { message }, now),
+            Action::Preempt { for_job: _, message } => {
+                self.step(Event::PreemptDecided { message }, now);
+                let preempted = matches!(self.state.phase, Phase::Stopping { why: StopCause::Preempted { .. }, .. });
+                self.gives = preempted.then_some(Gives::Preempted);
+            }
             Action::LiveBatch { batch, candidate, message } => self.change_batch(batch, &candidate, message, now),
         }
     }
@@ -362,6 +410,7 @@ impl Turn {
         self.status = self.job.status.clone().unwrap_or_default();
         self.state = self.was.clone();
         self.work = Work::default();
+        self.gives = None;
         self.notes.clear();
     }
 

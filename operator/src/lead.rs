@@ -114,6 +114,7 @@ pub async fn run(
     // Reports are led here before the first thought: it may be a long one.
     hands.lead_reports(&stores.slices()).await;
     let cycle = Cycle::new(stores, hands, settings, progress, metrics.clone());
+    let cycle = cycle.keep_snapshots_in(args.snapshots.clone());
     let outcome = tokio::select! {
         () = cycles(cycle, &wake, shutdown) => {
             drop(stop);

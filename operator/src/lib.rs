@@ -10,6 +10,7 @@
 //! programs report. Every module says at its top whether it needs a client or is pure.
 
 pub mod accelerator_nodes;
+mod accounts;
 pub mod args;
 pub mod assumed;
 pub mod check;

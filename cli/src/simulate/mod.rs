@@ -1,19 +1,25 @@
 //! `plimsoll simulate`: a workload under several policies, in virtual time.
 
+mod bar;
 mod charts;
+mod ends;
 mod files;
 mod report;
 mod trace;
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
 use comfy_table::{CellAlignment, Table, presets};
 use plimsoll_simulator::policy::{NAMES, by_name};
+use plimsoll_simulator::profile::Catalogue;
+use plimsoll_simulator::workload::Submission;
 use plimsoll_simulator::{Figures, Outcome as Simulated, ReadError, Rules, SimulationError};
-use plimsoll_simulator::{energy_kwh, finish_time_fairness, simulate};
+use plimsoll_simulator::{energy_kwh, finish_time_fairness, simulate_watched};
 use thiserror::Error;
+
+use bar::Bar;
 
 use crate::args::{SimulateArgs, World};
 use crate::{CommandError, Outcome};
@@ -61,33 +67,64 @@ pub(crate) fn run(
     stdout: &mut dyn Write,
     stderr: &mut dyn Write,
 ) -> Result<Outcome, CommandError> {
-    let runs = runs(args, stderr)?;
     let cluster = &args.cluster;
-    writeln!(stdout, "{} on {cluster}\n{}", args.trace, table(&runs))?;
-    if let Some(path) = &args.report {
-        let text = report::html(&args.trace, cluster, &runs).map_err(SimulateError::Draw)?;
-        std::fs::write(path, text).map_err(|source| SimulateError::Write { path: path.clone(), source })?;
-    }
-    Ok(Outcome::Done)
-}
-
-fn runs(args: &SimulateArgs, stderr: &mut dyn Write) -> Result<Vec<Run>, SimulateError> {
-    let (jobs, catalogue) = trace::load(&args.trace, args.profiles.as_deref(), &args.cluster, args.seed)?;
+    let (right, catalogue) =
+        trace::load(&args.trace, args.profiles.as_deref(), cluster, args.seed).map_err(CommandError::Simulate)?;
     let rules = match args.world {
         World::Sia => Rules::SIA,
         World::Pollux => Rules::POLLUX,
         World::Real => Rules::real(args.seed),
     };
-    let workload = rules.world.distort(&jobs);
+    let asked = rules.world.distort(&right);
+    let runs = runs(args, &asked, &catalogue, &rules, stderr)?;
+    writeln!(stdout, "{} on {cluster}\n{}", args.trace, table(&runs))?;
+    if let Some(path) = &args.report {
+        let about = report::About {
+            trace: &args.trace,
+            cluster,
+            jobs: asked.len(),
+            rules: told(args),
+            requests: ends::Requests::between(&right, &asked),
+        };
+        let text = report::html(&about, &runs).map_err(SimulateError::Draw)?;
+        std::fs::write(path, text).map_err(|source| SimulateError::Write { path: path.clone(), source })?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// The rules, in words.
+fn told(args: &SimulateArgs) -> String {
+    let seed = args.seed;
+    match args.world {
+        World::Real => format!(
+            "Rules of a real cluster, seed {seed}: every move is paid for, GPUs fail, work since the last checkpoint is lost, some jobs \
+             are cancelled, and some ask for half or twice the GPUs that they should."
+        ),
+        World::Sia => "Rules of the Sia paper's simulator: nothing goes wrong.".to_owned(),
+        World::Pollux => "Rules of the Pollux paper's simulator: nothing goes wrong.".to_owned(),
+    }
+}
+
+fn runs(
+    args: &SimulateArgs,
+    workload: &[Submission],
+    catalogue: &Catalogue,
+    rules: &Rules,
+    stderr: &mut dyn Write,
+) -> Result<Vec<Run>, SimulateError> {
+    let terminal = io::stderr().is_terminal();
     let mut runs = Vec::new();
     for (at, name) in args.policies.iter().enumerate() {
-        // Talk, which nobody need hear.
-        let _ =
-            writeln!(stderr, "simulating {} jobs under {name} ({} of {})", workload.len(), at + 1, args.policies.len());
         let mut policy =
             by_name(name, args.error, args.seed).ok_or_else(|| SimulateError::Policy { name: name.clone() })?;
-        let simulated = simulate(&workload, &args.cluster, &catalogue, policy.as_mut(), &rules)?;
-        let rho = finish_time_fairness(&simulated, &args.cluster, &catalogue, &rules);
+        let title = format!("simulating {} jobs under {name} ({} of {})", workload.len(), at + 1, args.policies.len());
+        let mut bar = Bar::start(stderr, terminal, title);
+        let simulated = simulate_watched(workload, &args.cluster, catalogue, policy.as_mut(), rules, &mut |progress| {
+            bar.set(progress);
+        });
+        bar.end();
+        let simulated = simulated?;
+        let rho = finish_time_fairness(&simulated, &args.cluster, catalogue, rules);
         runs.push(Run {
             figures: simulated.figures(),
             rho: rho.into_iter().flatten().collect(),
@@ -150,11 +187,12 @@ fn table(runs: &[Run]) -> String {
     table.trim_fmt()
 }
 
-/// Restarts by application, for a run.
+/// Restarts by application, whatever its batch and size, for a run.
 fn restarts(run: &Run) -> BTreeMap<&str, (f64, f64)> {
     let mut sums: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
     for job in &run.simulated.jobs {
-        let sum = sums.entry(&job.application).or_default();
+        let application = job.application.split([' ', '(']).next().unwrap_or(&job.application);
+        let sum = sums.entry(application).or_default();
         *sum = (sum.0 + f64::from(job.restarts), sum.1 + 1.0);
     }
     sums

@@ -48,6 +48,6 @@ pub use quota::{QueueFault, queue_faults};
 pub use reason::Reason;
 pub use snapshot::{
     Allocation, Budget, BudgetUnit, Class, Counted, Elasticity, Event, Job, JobKey, Keyed, Mode, MoveRules,
-    NamespaceQuota, Node, NodeExpression, PodNeeds, Preemption, Queue, QuotaLimit, Reclaims, Resources, Rules, Share,
-    Size, Sizes, Snapshot, Standing, Table, Taint, Takes, Target, Toleration, TopologyAsk, Version, Worth,
+    NamespaceQuota, Node, NodeExpression, PodNeeds, Preemption, Queue, QuotaLimit, Reclaims, Resources, Rules, Saved,
+    Share, Size, Sizes, Snapshot, Standing, Table, Taint, Takes, Target, Toleration, TopologyAsk, Version, Worth,
 };

@@ -61,7 +61,33 @@ pub enum SimulationError {
     },
 }
 
-/// Runs a workload under a policy to its end.
+/// How far a simulation is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Progress {
+    /// Virtual time, in seconds.
+    pub now_seconds: f64,
+    /// Jobs that have ended.
+    pub ended: usize,
+    /// All jobs.
+    pub jobs: usize,
+}
+
+/// [`simulate_watched`], with nobody watching.
+///
+/// # Errors
+///
+/// As [`simulate_watched`].
+pub fn simulate(
+    workload: &[Submission],
+    cluster: &Cluster,
+    catalogue: &Catalogue,
+    policy: &mut dyn Policy,
+    rules: &Rules,
+) -> Result<Outcome, SimulationError> {
+    simulate_watched(workload, cluster, catalogue, policy, rules, &mut |_| {})
+}
+
+/// Runs a workload under a policy to its end, and tells after each round how far it is.
 ///
 /// Each round advances every job to the boundary, asks the policy with the jobs that were submitted and have not ended, and gives
 /// out what it plans (rule 1). With [`Rules::events_seconds`] the boundaries are that close, and the policy is asked when somebody
@@ -69,13 +95,15 @@ pub enum SimulationError {
 ///
 /// # Errors
 ///
-/// When a job's application was not profiled, a plan over-commits a node, or jobs do not end within 2000 hours.
-pub fn simulate(
+/// When a job's application was not profiled, a policy cannot run a job of a fixed size, a plan over-commits a node, or jobs do not end
+/// within 2000 hours.
+pub fn simulate_watched(
     workload: &[Submission],
     cluster: &Cluster,
     catalogue: &Catalogue,
     policy: &mut dyn Policy,
     rules: &Rules,
+    watch: &mut dyn FnMut(Progress),
 ) -> Result<Outcome, SimulationError> {
     let mut jobs = Vec::new();
     for (id, submission) in workload.iter().enumerate() {
@@ -110,6 +138,8 @@ pub fn simulate(
             }
         }
         now += seconds;
+        let ended = jobs.iter().filter(|job| job.completed_at.is_some()).count();
+        watch(Progress { now_seconds: now, ended, jobs: jobs.len() });
         let active: Vec<usize> = (0..jobs.len()).filter(|at| jobs[*at].is_active(now)).collect();
         if active.is_empty() {
             continue;

@@ -5,6 +5,7 @@ use crate::cluster::Allocation;
 use crate::estimate::{Estimate, Seen, fit};
 use crate::profile::{Application, Gradient, StepTime, Steps};
 use crate::rules::{Knowledge, Rules};
+use crate::states::GpuSeconds;
 use crate::workload::Submission;
 
 /// What a job has measured on one kind of GPU.
@@ -67,6 +68,8 @@ pub struct Job {
     pub cancelled: bool,
     /// Its speed beside the job that it shares its GPUs with, as a share of that alone; `None` for a job that has them to itself.
     pub pace: Option<f64>,
+    /// GPU-seconds held, by state.
+    pub gpu_seconds: GpuSeconds,
     /// Step times at the allocation, by local batch.
     known: Vec<(u32, StepTime)>,
 }
@@ -99,6 +102,7 @@ impl Job {
             failures: 0,
             cancelled: false,
             pace: None,
+            gpu_seconds: GpuSeconds::default(),
             known: Vec::new(),
         }
     }
@@ -161,6 +165,8 @@ impl Job {
         let held = f64::from(gpus) * if self.pace.is_some() { 0.5 } else { 1.0 };
         self.restoring_gpu_seconds += delay * held;
         self.held_gpu_seconds += seconds * held;
+        self.gpu_seconds.held_idle += seconds * held;
+        let slowed = self.pace.is_some_and(|pace| pace < 1.0);
         let (mut now, mut left) = (from + delay, seconds - delay);
         let slowdown = if rules.slowdown { application.times.slowdown } else { 1.0 };
         let (first, _) = application.runs.batches();
@@ -174,9 +180,11 @@ impl Job {
             let alone = gradient.gain(first, total) / time.with_accumulation(self.cut.accumulation) / slowdown;
             let rate = alone * self.pace.unwrap_or(1.0);
             let end = application.runs.end_of(self.epoch).min(cancelled);
+            let busy = self.busy(&allocation, application);
             if self.progress + rate * left < end {
                 self.progress += rate * left;
                 self.ran_seconds += left;
+                self.ran(held * left, busy, slowed);
                 left = 0.0;
             } else {
                 let needed = ((end - self.progress) / rate).round_ties_even().min(left).max(0.0);
@@ -186,6 +194,7 @@ impl Job {
                 now += needed;
                 left -= needed;
                 self.ran_seconds += needed;
+                self.ran(held * needed, busy, slowed);
                 if self.epoch >= application.runs.epochs() || self.progress >= cancelled {
                     self.completed_at = Some(now);
                     self.cancelled = self.progress < self.total(application);
@@ -197,6 +206,18 @@ impl Job {
         if self.checkpoint.1 >= rules.world.checkpoint_seconds {
             self.checkpoint = (self.progress, 0.0);
         }
+    }
+
+    /// Counts GPU-seconds as run that were held as idle until now.
+    fn ran(&mut self, gpu_seconds: f64, busy: Option<f64>, slowed: bool) {
+        self.gpu_seconds.held_idle -= gpu_seconds;
+        self.gpu_seconds.run(gpu_seconds, busy, slowed);
+    }
+
+    /// How busy its GPUs are at the allocation and cut.
+    fn busy(&self, allocation: &Allocation, application: &Application) -> Option<f64> {
+        let curve = application.steps[allocation.kind].as_ref()?.at(&allocation.shape())?;
+        curve.busy(f64::from(self.cut.local), self.cut.accumulation)
     }
 
     /// Loses what it did since its last checkpoint, and restores.

@@ -1,6 +1,7 @@
 //! What a simulation came to, and the figures drawn from it (rule 13).
 
 use crate::job::Job;
+use crate::states::GpuSeconds;
 use crate::workload::Fate;
 
 /// One job at its end.
@@ -24,10 +25,12 @@ pub struct Ended {
     pub completed_at: f64,
     /// Restarts; the first start is none.
     pub restarts: u32,
-    /// GPU-seconds held, by what they went into.
+    /// GPU-seconds held.
     pub held_gpu_seconds: f64,
     /// Of those, what went into starts and restarts.
     pub restoring_gpu_seconds: f64,
+    /// The same GPU-seconds held, by state.
+    pub gpu_seconds: GpuSeconds,
 }
 
 impl Ended {
@@ -44,6 +47,7 @@ impl Ended {
             restarts: job.restarts,
             held_gpu_seconds: job.held_gpu_seconds,
             restoring_gpu_seconds: job.restoring_gpu_seconds,
+            gpu_seconds: job.gpu_seconds,
         }
     }
 

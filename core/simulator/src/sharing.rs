@@ -1,7 +1,7 @@
 //! Two jobs on the same GPUs.
 
 use crate::job::{Job, limits};
-use crate::profile::{Application, StepTime};
+use crate::profile::Application;
 use crate::rules::Rules;
 
 /// How fast two jobs of fixed sizes are on the same GPUs of a kind, each as a share of its speed alone there; `None` where they cannot
@@ -37,16 +37,8 @@ fn burden((job, application): (&Job, &Application), kind: usize, shape: &[u32], 
     let curve = steps.at(shape)?;
     let limits = limits(application, steps, rules, Some(shape));
     let cut = limits.fixed(f64::from(job.submission.batch), shape.iter().sum());
-    let compute = |time: StepTime| time.step_seconds - time.sync_seconds;
-    let (low, high) = curve.range()?;
-    if high <= low {
-        return None;
-    }
-    let each = (compute(curve.at(high)) - compute(curve.at(low))) / (high - low);
     let local = f64::from(cut.local);
-    let samples = local * f64::from(cut.accumulation + 1);
-    let busy = each * samples / curve.at(local).with_accumulation(cut.accumulation);
-    Some(Burden { busy: busy.clamp(0.0, 1.0), memory: local / limits.local.1 })
+    Some(Burden { busy: curve.busy(local, cut.accumulation)?, memory: local / limits.local.1 })
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Accelerators, Checkpoint, Inference, Method, Model, Parallelism, TrainingJobStatus, Variant};
+use super::{
+    Accelerators, Checkpoint, Inference, Method, Model, Objective, Parallelism, Topology, TrainingJobStatus, Variant,
+};
 
 /// What to train, within which limits, and the pod that trains it.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -81,6 +83,12 @@ pub struct TrainingJobSpec {
     /// Which accelerators, and how many.
     #[serde(default)]
     pub accelerators: Accelerators,
+    /// How near each other its pods are to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topology: Option<Topology>,
+    /// What is wanted of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objective: Option<Objective>,
     /// What the program can be told about its parallel layout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parallelism: Option<Parallelism>,

@@ -93,6 +93,41 @@ pub struct Waiting {
     /// Accelerators that other jobs are giving back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coming_gpus: Option<i32>,
+    /// When it is expected to start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<StartEstimate>,
+    /// The largest of its sizes that would fit now, if it were its turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fits_now: Option<FitsNow>,
+    /// What would make it run, in one sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub would_run: Option<String>,
+}
+
+/// When a job is expected to start.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StartEstimate {
+    /// If those ahead end as much sooner as ends are known to come.
+    pub earliest: Time,
+    /// If they end when predicted.
+    pub likely: Time,
+    /// If they end as much later.
+    pub latest: Time,
+}
+
+/// A size that would fit now.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FitsNow {
+    /// Class of its accelerators.
+    #[schemars(length(max = 63))]
+    pub class: String,
+    /// Accelerators in all.
+    pub gpus: i32,
+    /// Pods, each on a node of its own.
+    pub pods: i32,
 }
 
 /// A revision of the allocation.

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use plimsoll_crds::{TrainingJob, TrainingJobSpec};
-use plimsoll_menu::{Layout, Menu, Shape};
-use plimsoll_observe::{Objects, Planned, current};
-use plimsoll_scheduling::{Allocation, Rules, Snapshot, Standing};
+use plimsoll_menu::{Layout, Shape};
+use plimsoll_observe::{Objects, Planned, Settings, current};
+use plimsoll_scheduling::{Allocation, Snapshot, Standing};
 use serde_json::Value;
 
 /// The instant of every test.
@@ -49,7 +49,14 @@ pub fn planned(job: Arc<TrainingJob>) -> Planned {
         let runs = current(a).expect("an allocation that makes sense");
         Standing::Placed(placed(a.revision as u32, runs.shape, runs.layout, a.nodes.clone()))
     });
-    Planned { job, menu: Menu::default(), standing, restart_seconds: 120.0, remaining_steps: Some(1000) }
+    Planned {
+        job,
+        menu: Arc::default(),
+        standing,
+        restart_seconds: 120.0,
+        remaining_steps: Some(1000),
+        waiting_since: None,
+    }
 }
 
 fn placed(revision: u32, shape: Shape, layout: Layout, nodes: Vec<String>) -> Allocation {
@@ -73,7 +80,7 @@ fn placed(revision: u32, shape: Shape, layout: Layout, nodes: Vec<String>) -> Al
 /// The snapshot of a cluster.
 pub fn snapshot(yaml: &str) -> Snapshot {
     let (objects, jobs) = cluster(yaml);
-    plimsoll_observe::snapshot(&objects, &jobs, Rules::default(), now())
+    plimsoll_observe::snapshot(&objects, &jobs, &Settings::default(), now())
 }
 
 /// A specification around a pod template, with further fields before it.

@@ -52,6 +52,7 @@ fn spec(product: &Product, label: &str) -> AcceleratorClassSpec {
     let giga = |rate: f64| (rate > 0.0).then(|| quantity(rate * 1e3));
     let tera = |rate: f64| (rate > 0.0).then(|| quantity(rate * 1e6));
     AcceleratorClassSpec {
+        partitioned: None,
         node_selector: BTreeMap::from([(PRODUCT_LABEL.to_owned(), label.to_owned())]),
         resource_name: RESOURCE.to_owned(),
         memory: Quantity(format!("{}Mi", (product.memory_gib * 1024.0).floor())),

@@ -63,7 +63,7 @@ mod tests {
 
     fn snapshot(world: &World, turn: &Turn) -> Snapshot {
         let planned: Vec<Planned> = turn.planned(&Config::default(), now()).into_iter().collect();
-        plimsoll_observe::snapshot(&world.objects, &planned, Config::default().rules(), now())
+        plimsoll_observe::snapshot(&world.objects, &planned, &Config::default().planning(), now())
     }
 
     #[test]

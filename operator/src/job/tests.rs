@@ -1,3 +1,4 @@
+mod reclaim;
 mod transient;
 
 use std::sync::Arc;
@@ -7,7 +8,8 @@ use plimsoll_crds::condition;
 use plimsoll_crds::training_job::{MemoryEvidenceKind, OptimalityVerdict};
 use plimsoll_lifecycle::{Phase, StopCause};
 use plimsoll_menu::Candidate;
-use plimsoll_scheduling::{Action, Cause, Decision, Reason, Rules};
+use plimsoll_observe::Settings;
+use plimsoll_scheduling::{Action, Cause, Decision, Reason};
 use serde_json::json;
 
 use super::{Known, Release, Turn, update_status};
@@ -19,7 +21,7 @@ use crate::world::World;
 /// What the planner decides for the one job.
 fn plan(world: &World, turn: &Turn) -> Action {
     let planned = turn.planned(&Config::default(), now()).into_iter().collect::<Vec<_>>();
-    let snapshot = plimsoll_observe::snapshot(&world.objects, &planned, Rules::default(), now());
+    let snapshot = plimsoll_observe::snapshot(&world.objects, &planned, &Settings::default(), now());
     let Decision { action, .. } = plimsoll_scheduling::plan(&snapshot, now()).decisions.remove(0);
     action
 }

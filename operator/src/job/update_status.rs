@@ -12,7 +12,7 @@ use plimsoll_sizing::ClassSpec;
 use super::gang::HoldUp;
 use super::memory::{cause_word, integer, remember, shorten};
 use super::size::Optimality;
-use super::{Turn, standing};
+use super::{Turn, outlook, standing};
 use crate::notes::Note;
 
 /// Alternatives that a status keeps.
@@ -82,6 +82,7 @@ fn needs_somebody(reason: &str) -> bool {
         Reason::Invalid,
         Reason::QueueMissing,
         Reason::QueueForbidden,
+        Reason::BudgetExhausted,
         Reason::NoFeasibleSize,
         Reason::ExceedsQuota,
         Reason::ExceedsCluster,
@@ -92,7 +93,7 @@ fn needs_somebody(reason: &str) -> bool {
 }
 
 /// When the phase was entered: what the status remembers, unless it was entered now.
-fn entered(turn: &Turn, now: Timestamp) -> Timestamp {
+pub(super) fn entered(turn: &Turn, now: Timestamp) -> Timestamp {
     let same = std::mem::discriminant(&turn.was.phase) == std::mem::discriminant(&turn.state.phase);
     let before = turn.job.status.as_ref().and_then(|status| status.lifecycle.as_ref());
     before.and_then(|stored| stored.since.as_ref()).filter(|_| same).map_or(now, |time| time.0)
@@ -110,6 +111,7 @@ fn rejected(menu: &Menu) -> Vec<Rejected> {
 
 /// Why it does not run, with the numbers; nothing while it runs or once it has ended.
 fn waiting(turn: &Turn, now: Timestamp) -> Option<Waiting> {
+    let before = turn.job.status.as_ref().and_then(|status| status.waiting.as_ref());
     let (reason, numbers, message) = match (&turn.state.phase, &turn.waiting) {
         (Phase::Running { .. } | Phase::Complete | Phase::Failed { .. } | Phase::Stopping { .. }, _) => return None,
         (Phase::Committed { .. } | Phase::Starting { .. }, _) => {
@@ -124,9 +126,12 @@ fn waiting(turn: &Turn, now: Timestamp) -> Option<Waiting> {
         }
         (_, Some((reason, numbers, message))) => (*reason, numbers.clone(), message.clone()),
         (Phase::Suspended, None) => (Reason::Suspended, WaitNumbers::default(), "spec.suspend is true".into()),
+        // An unlawful plan says nothing: the last word stands.
+        (_, None) if before.is_some_and(|waiting| waiting.reason != Reason::Starting.as_str()) => {
+            return before.cloned();
+        }
         (_, None) => (Reason::Pending, WaitNumbers::default(), "it was not looked at yet".into()),
     };
-    let before = turn.job.status.as_ref().and_then(|status| status.waiting.as_ref());
     let since = before.filter(|w| w.reason == reason.as_str()).and_then(|w| w.since.clone()).unwrap_or(Time(now));
     let counted = |n: u32| (n > 0).then(|| integer(n));
     let counts = numbers.needs_gpus > 0;
@@ -139,6 +144,9 @@ fn waiting(turn: &Turn, now: Timestamp) -> Option<Waiting> {
         free_gpus: counts.then(|| integer(numbers.free_gpus)),
         nodes_that_fit: counts.then(|| integer(numbers.nodes_that_fit)),
         coming_gpus: counts.then(|| integer(numbers.coming_gpus)),
+        start: numbers.start.as_ref().and_then(|estimate| outlook::start(estimate, before, now)),
+        fits_now: numbers.fits_now.as_ref().map(outlook::fits_now),
+        would_run: numbers.would_run.as_deref().map(|sentence| shorten(sentence, 1024)),
     })
 }
 

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use plimsoll_crds::TrainingJobSpec;
+use plimsoll_crds::training_job::Topology;
 use plimsoll_lifecycle::{Checkpoint, Policy};
 use plimsoll_observe::size::{SpecError, job_spec};
 use plimsoll_observe::{TemplateError, TemplateView};
 use plimsoll_sizing::JobSpec;
 
 use super::memory::natural;
-use crate::config::Config;
+use crate::config::{Config, Planner};
 
 /// Why a job cannot be run, in one sentence that names the field.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,16 @@ pub enum ValidateError {
     /// No pod can be built from its template.
     #[error(transparent)]
     Template(#[from] TemplateError),
+    /// A level of the topology that the cluster does not have.
+    #[error("spec.topology.{field} is {level}, which is no level of this cluster; it has {known}")]
+    Topology {
+        /// Which of the two.
+        field: &'static str,
+        /// What it says.
+        level: String,
+        /// What it may say.
+        known: String,
+    },
 }
 
 /// A specification, checked.
@@ -46,8 +57,21 @@ pub fn validate(
 ) -> Result<Validated, ValidateError> {
     let template = TemplateView::parse(spec, resources)?;
     let sized = job_spec(spec)?;
+    topology(spec, &config.planner)?;
     let grace = template.pod.termination_grace_period_seconds;
     Ok(Validated { spec: sized, policy: policy(spec, grace, config), total_steps: total_steps(spec), template })
+}
+
+/// Whether the cluster has the levels that a job asks for.
+fn topology(spec: &TrainingJobSpec, planner: &Planner) -> Result<(), ValidateError> {
+    let Some(Topology { required, preferred }) = &spec.topology else { return Ok(()) };
+    for (field, level) in [("required", required), ("preferred", preferred)] {
+        if let Some(level) = level.as_ref().filter(|level| !planner.knows_level(level)) {
+            let known = planner.levels().collect::<Vec<_>>().join(", ");
+            return Err(ValidateError::Topology { field, level: level.clone(), known });
+        }
+    }
+    Ok(())
 }
 
 /// How patient a job is: the cluster's part and its own.
@@ -83,4 +107,22 @@ fn total_steps(spec: &TrainingJobSpec) -> Option<u64> {
     };
     let epochs = u64::from(natural(spec.data.epochs));
     Some(samples.checked_mul(epochs)?.div_ceil(u64::from(natural(spec.batch.global.preferred).max(1))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_that_the_cluster_does_not_have_is_named_with_those_that_it_has() {
+        let mut spec = crate::fixtures::job(None).spec.clone();
+        let asks = |level: &str| Some(Topology { required: Some(level.into()), preferred: None });
+        spec.topology = asks("kubernetes.io/hostname");
+        assert!(validate(&spec, &BTreeSet::new(), &Config::default()).is_ok());
+        spec.topology = asks("rack");
+        let error = validate(&spec, &BTreeSet::new(), &Config::default()).unwrap_err();
+        let expected = "spec.topology.required is rack, which is no level of this cluster; it has \
+            topology.kubernetes.io/zone, kubernetes.io/hostname";
+        assert_eq!(error.to_string(), expected);
+    }
 }

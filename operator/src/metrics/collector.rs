@@ -54,6 +54,7 @@ struct Family {
 }
 
 const JOB: &[&str] = &["namespace", "job_name"];
+const QUEUE: &[&str] = &["queue", "class"];
 
 /// All families.
 const FAMILIES: &[Family] = &[
@@ -144,7 +145,54 @@ const FAMILIES: &[Family] = &[
             all.map(|((key, direction), n)| ([names(key), vec![(*direction).into()]].concat(), *n as f64)).collect()
         },
     },
+    Family {
+        name: "plimsoll_cycle_gap_ratio",
+        help: "How much better the sizes of the last plan could be at most, as a share of the bound.",
+        labels: &[],
+        kind: MetricType::GAUGE,
+        series: |shown| shown.view.gap.map(|gap| (Vec::new(), gap)).into_iter().collect(),
+    },
+    Family {
+        name: "plimsoll_queue_nominal_gpus",
+        help: "Devices that are a queue's own, by class.",
+        labels: QUEUE,
+        kind: MetricType::GAUGE,
+        series: |shown| per_queue(shown, |queue| queue.nominal),
+    },
+    Family {
+        name: "plimsoll_queue_held_gpus",
+        help: "Devices that the jobs of a queue hold, by class.",
+        labels: QUEUE,
+        kind: MetricType::GAUGE,
+        series: |shown| per_queue(shown, |queue| Some(queue.held)),
+    },
+    Family {
+        name: "plimsoll_queue_borrowed_gpus",
+        help: "Devices that the jobs of a queue hold beyond its own, by class.",
+        labels: QUEUE,
+        kind: MetricType::GAUGE,
+        series: |shown| per_queue(shown, |queue| Some(queue.borrowed())),
+    },
+    Family {
+        name: "plimsoll_queue_waiting_gpus",
+        help: "Devices that the waiting jobs of a queue ask for, by the class that each prefers.",
+        labels: QUEUE,
+        kind: MetricType::GAUGE,
+        series: |shown| per_queue(shown, |queue| Some(queue.waiting)),
+    },
+    Family {
+        name: "plimsoll_queue_budget_used_ratio",
+        help: "The spent share of a budget in its current period; from 1 on nothing starts.",
+        labels: &["queue", "unit", "period"],
+        kind: MetricType::GAUGE,
+        series: |shown| shown.view.budgets.clone(),
+    },
 ];
+
+fn per_queue(shown: &Shown, value: impl Fn(&super::QueueView) -> Option<u32>) -> Series {
+    let all = shown.view.queues.iter();
+    all.filter_map(|((queue, class), view)| Some((vec![queue.clone(), class.clone()], value(view)?.into()))).collect()
+}
 
 fn gpu(class: &str, state: GpuState) -> Vec<String> {
     vec![class.to_owned(), state.as_str().to_owned()]
@@ -226,6 +274,7 @@ fn encode(family: &Family, shown: &Shown) -> Option<MetricFamily> {
 mod tests {
     use std::time::Duration;
 
+    use super::super::queues::QueueView;
     use super::super::view::JobView;
     use super::*;
 
@@ -233,8 +282,8 @@ mod tests {
         let key = JobKey { namespace: "nlp".into(), name: job.into() };
         View {
             gpus: [(("h100".to_owned(), GpuState::Free), free)].into(),
-            pending: BTreeMap::new(),
             jobs: [(key, JobView { gpus: 8, state: "Running", ..JobView::default() })].into(),
+            ..View::default()
         }
     }
 
@@ -258,6 +307,30 @@ mod tests {
         shown.lock().unwrap().show(view("b", 1), now);
         assert!(!text(&shown).contains(r#"job_name="a""#));
         assert!(text(&shown).contains(r#"job_name="b""#));
+    }
+
+    #[test]
+    fn queues_budgets_and_the_gap_are_shown() {
+        let shown = Arc::new(Mutex::new(Shown::default()));
+        assert!(!text(&shown).contains("plimsoll_cycle_gap_ratio"), "no plan has said");
+        let queue = QueueView { nominal: Some(8), held: 12, waiting: 4 };
+        let view = View {
+            queues: [(("nlp".to_owned(), "h100".to_owned()), queue)].into(),
+            budgets: vec![(["nlp", "GpuHours", "Month"].map(str::to_owned).to_vec(), 0.5)],
+            gap: Some(0.003),
+            ..View::default()
+        };
+        shown.lock().unwrap().show(view, Instant::now());
+        for line in [
+            "plimsoll_cycle_gap_ratio 0.003",
+            r#"plimsoll_queue_nominal_gpus{queue="nlp",class="h100"} 8"#,
+            r#"plimsoll_queue_held_gpus{queue="nlp",class="h100"} 12"#,
+            r#"plimsoll_queue_borrowed_gpus{queue="nlp",class="h100"} 4"#,
+            r#"plimsoll_queue_waiting_gpus{queue="nlp",class="h100"} 4"#,
+            r#"plimsoll_queue_budget_used_ratio{queue="nlp",unit="GpuHours",period="Month"} 0.5"#,
+        ] {
+            assert!(text(&shown).contains(line), "{line} is not in\n{}", text(&shown));
+        }
     }
 
     #[test]

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use plimsoll_crds::training_job::LifecycleState;
-use plimsoll_scheduling::{JobKey, Snapshot};
+use plimsoll_scheduling::{JobKey, Snapshot, Worth};
 
 use super::gpu_states::{self, GpuCounts};
+use super::queues::{self, Queues};
 use crate::job::Turn;
 use crate::world::World;
 
@@ -17,6 +18,12 @@ pub struct View {
     pub gpus: GpuCounts,
     /// Jobs that wait, by queue and reason.
     pub pending: BTreeMap<(String, String), u64>,
+    /// Queues by class.
+    pub queues: Queues,
+    /// The spent share of each budget, by queue, unit and period.
+    pub budgets: Vec<(Vec<String>, f64)>,
+    /// How much better the sizes of the plan could be at most, as a share; `None` where no plan said.
+    pub gap: Option<f64>,
     /// Every job.
     pub jobs: BTreeMap<JobKey, JobView>,
 }
@@ -44,7 +51,12 @@ pub struct JobView {
 
 impl View {
     /// What a cycle saw.
-    pub fn of(world: &World, snapshot: &Snapshot, turns: &BTreeMap<JobKey, Turn>, now: Timestamp) -> Self {
+    pub fn of(
+        world: &World,
+        (snapshot, worth): (&Snapshot, Option<Worth>),
+        turns: &BTreeMap<JobKey, Turn>,
+        now: Timestamp,
+    ) -> Self {
         let jobs: BTreeMap<JobKey, JobView> = turns.iter().map(|(key, turn)| (key.clone(), job(world, turn))).collect();
         let over = |key: &JobKey| jobs.get(key).and_then(|job| job.headroom).is_some_and(|left| left < 0.0);
         let gpus = gpu_states::count(world, snapshot, &over, now);
@@ -55,7 +67,14 @@ impl View {
                 *pending.entry(series).or_default() += 1;
             }
         }
-        Self { gpus, pending, jobs }
+        Self {
+            gpus,
+            pending,
+            queues: queues::queues(snapshot, turns),
+            budgets: queues::budgets(world, snapshot),
+            gap: worth.map(|worth| worth.gap()),
+            jobs,
+        }
     }
 }
 

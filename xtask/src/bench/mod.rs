@@ -1,6 +1,8 @@
 //! `cargo xtask bench`.
 
 mod latency;
+mod placement;
+mod plan;
 mod policy;
 mod queues;
 mod sizing;
@@ -26,6 +28,10 @@ enum What {
     Sizing(sizing::Args),
     /// Compare the planner with its peers' policies over traces
     Policy(policy::Args),
+    /// Time whole plans, events and refusals at 64, 2,048 and 16,384 GPUs
+    Plan(plan::Args),
+    /// Fill a cluster with pods, and time placement
+    Placement(placement::Args),
     /// Play Kueue's published scenarios through the planner
     Queues(queues::Args),
 }
@@ -35,6 +41,8 @@ impl Args {
         match self.what {
             None => latency::run(self.jobs, &self.name).await,
             Some(What::Sizing(args)) => args.run(),
+            Some(What::Plan(args)) => args.run(),
+            Some(What::Placement(args)) => args.run(),
             Some(What::Policy(args)) => args.run(),
             Some(What::Queues(args)) => args.run(),
         }

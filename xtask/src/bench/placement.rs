@@ -23,18 +23,18 @@ impl Args {
     /// Runs the release builds of the examples.
     pub(super) fn run(self) -> anyhow::Result<()> {
         if let Some(traces) = self.traces {
-            let mut filling = example("plimsoll-simulator");
+            let mut filling = example("plimsoll-simulator", "openb");
             filling.arg("--traces").arg(traces).args(["--seeds", &self.seeds.to_string()]);
             finish(filling, "fill the cluster")?;
         }
-        finish(example("plimsoll-scheduling"), "time placement")
+        finish(example("plimsoll-scheduling", "placement"), "time placement")
     }
 }
 
-fn example(package: &str) -> Command {
+fn example(package: &str, name: &str) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["run", "--quiet", "--release", "--package", package, "--example", "placement", "--"]);
+    command.args(["run", "--quiet", "--release", "--package", package, "--example", name, "--"]);
     command
 }
 

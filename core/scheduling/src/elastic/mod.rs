@@ -1,10 +1,13 @@
 //! How many GPUs of which class each elastic job gets: backward-priced elastic scheduling.
 //!
 //! ```text
+//! facts ─▶ objective: weights of jobs, charges for GPUs
 //! jobs with their rates ─▶ order: longest work first
 //!                       ─▶ prices: what a unit of each job's progress is worth, from the job that ends last backwards
-//!                       ─▶ knapsack: one offer a job, of the highest worth, with what a change costs taken off
+//!                       ─▶ knapsack: one offer a job, of the highest worth, with what a change costs taken off: prices of GPUs
+//!                          decide most of it and bound it, and what they leave open is solved exactly where that is small
 //!                       ─▶ placement: nodes for what changed
+//!                       ─▶ memory: what an event until the next full allocation is planned by
 //! ```
 //!
 //! Without arrivals and restarts, and with rates that fall off with size, the sum of completion times is least when each job has

@@ -138,7 +138,7 @@ mod tests {
     /// The rates that jobs get which differ in weight alone.
     fn rates(capacity: u32, power: f64, weights: &[f64]) -> Vec<f64> {
         let jobs: Vec<Job> = weights.iter().map(|weight| job(*weight, power)).collect();
-        let answer = allocate(&[capacity], &[1.0], &jobs, &Settings::WORK_KNOWN);
+        let answer = allocate(&[capacity], &[1.0], &jobs, &Settings::ALL_HERE);
         jobs.iter().zip(answer.choices).map(|(job, at)| at.map_or(0.0, |at| job.offers[at].rate)).collect()
     }
 
@@ -174,7 +174,7 @@ mod tests {
             let toll = Toll { money_per_hour: money, ..Toll::default() };
             let charge = Objective::Cost.charge(&toll, &HOUR);
             let job = Job { restart_seconds: 0.0, ..job(weight, power) };
-            let answer = allocate_charged(&[8], &[1.0], &[charge], std::slice::from_ref(&job), &Settings::WORK_KNOWN);
+            let answer = allocate_charged(&[8], &[1.0], &[charge], std::slice::from_ref(&job), &Settings::ALL_HERE);
             // Money spent and the worth of the hours that the whole run takes.
             let spent = |offer: &Offer| {
                 let hours = job.remaining / offer.rate / 3600.0;
@@ -191,7 +191,7 @@ mod tests {
             let job = Job { offers: [1, 2, 4, 8].map(offer).to_vec(), ..job(1.0, 1.0) };
             let toll = Toll { money_per_hour: money, ..Toll::default() };
             let charges = [Objective::Cost.charge(&toll, &HOUR)];
-            let answer = allocate_charged(&[32], &[1.0], &charges, &vec![job.clone(); jobs], &Settings::WORK_KNOWN);
+            let answer = allocate_charged(&[32], &[1.0], &charges, &vec![job.clone(); jobs], &Settings::ALL_HERE);
             for choice in answer.choices {
                 prop_assert!(job.offers[choice.unwrap()].gpus <= 2);
             }

@@ -133,7 +133,7 @@ mod tests {
     type Priced = fn(&[u32], &[f64], &[f64], &[Job], &[usize], &Settings) -> Vec<f64>;
 
     fn priced(by: Priced, gpus: u32, jobs: &[Job]) -> Vec<f64> {
-        by(&[gpus], &[1.0], &[0.0], jobs, &order(jobs, &Settings::WORK_KNOWN), &Settings::WORK_KNOWN)
+        by(&[gpus], &[1.0], &[0.0], jobs, &order(jobs, &Settings::ALL_HERE), &Settings::ALL_HERE)
     }
 
     fn job(remaining: f64) -> Job {
@@ -175,7 +175,7 @@ mod tests {
     fn by_every_offer(gpus: u32, jobs: &[Job]) -> Vec<f64> {
         let mut best = vec![0.0_f64; gpus as usize + 1];
         let mut prices = vec![0.0; jobs.len()];
-        for at in order(jobs, &Settings::WORK_KNOWN) {
+        for at in order(jobs, &Settings::ALL_HERE) {
             let full = best[gpus as usize];
             let fits: Vec<&Offer> = jobs[at].offers.iter().filter(|offer| offer.gpus <= gpus).collect();
             let asked = fits.iter().map(|o| (jobs[at].weight + full - best[(gpus - o.gpus) as usize]) / o.rate);

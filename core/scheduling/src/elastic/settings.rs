@@ -40,8 +40,8 @@ impl Settings {
     /// For jobs that declare their total work.
     pub const WORK_KNOWN: Self = Self {
         reference_gpus: 16,
-        phantom: Phantom { mass: 0.0, power: 0.5 },
-        keep: 1.12,
+        phantom: Phantom { mass: 0.6, power: 0.5 },
+        keep: 1.1,
         caution: 1.5,
         horizon_share: 0.7,
         horizon_seconds: (1000.0, 7200.0),
@@ -49,4 +49,8 @@ impl Settings {
 
     /// For jobs whose speed was predicted too: their first size is a good one, so there is less reason to leave it.
     pub const SPEED_KNOWN: Self = Self { keep: 1.2, ..Self::WORK_KNOWN };
+
+    /// Where all jobs that will ever come are there: laws of prices are exact then.
+    #[cfg(test)]
+    pub(super) const ALL_HERE: Self = Self { phantom: Phantom { mass: 0.0, power: 0.5 }, ..Self::WORK_KNOWN };
 }

@@ -11,6 +11,9 @@ pub(crate) fn admits(node: &Node, pods: u32, gpus_per_pod: u32) -> bool {
 /// How well a pod of so many devices sits on a node's linked sets: first whether it must be spread over several, then how many
 /// devices stay free in the set that it takes. Less is better. Where links are not known all nodes are alike.
 pub(super) fn spread(node: &Node, free: i64, gpus: i64) -> (bool, u32) {
+    if node.links.is_empty() {
+        return (false, 0);
+    }
     let (Ok(free), Ok(gpus)) = (u32::try_from(free), u32::try_from(gpus)) else { return (false, 0) };
     let known: u32 = node.links.iter().sum();
     // More free than the agent knows of: who gave something back is unknown, so where it is free is too.

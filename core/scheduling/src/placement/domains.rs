@@ -15,60 +15,74 @@ pub(super) struct Ranked {
     pub(super) rank: (bool, bool, i64, i64, u32),
 }
 
-/// A choice of domains.
+/// A choice of domains for a gang.
 pub(super) struct Domains<'t, 'a> {
-    pub(super) topology: &'t Topology<'a>,
-    pub(super) near: &'t TopologyAsk,
+    topology: &'t Topology<'a>,
+    pods: usize,
+    /// The level whose domains it must not span.
+    required: Option<usize>,
+    /// The level whose domains it had better not span.
+    preferred: Option<usize>,
 }
 
-impl Domains<'_, '_> {
-    /// So many of these nodes, of which there are enough; `None` when no domain of the required level has room.
-    pub(super) fn choose(&self, mut nodes: Vec<Ranked>, pods: usize) -> Option<Vec<usize>> {
-        let level = |key: &Option<String>| key.as_deref().map(|key| self.topology.level(key));
-        let (mut narrowest, mut widest) = (self.topology.depth(), None);
-        match level(&self.near.required) {
+impl<'t, 'a> Domains<'t, 'a> {
+    /// `None` for a gang that no cluster of these levels has room for.
+    pub(super) fn new(topology: &'t Topology<'a>, near: &TopologyAsk, pods: usize) -> Option<Self> {
+        let level = |key: &Option<String>| key.as_deref().map(|key| topology.level(key));
+        let required = match level(&near.required) {
             Some(Level::Unknown) => return None,
             Some(Level::Node) if pods > 1 => return None,
-            Some(Level::Domains(level)) => {
-                nodes.retain(|ranked| self.topology.domain(level, ranked.node).is_some());
-                widest = Some(level);
-            }
-            Some(Level::Node) | None => {}
-        }
+            Some(Level::Domains(level)) => Some(level),
+            Some(Level::Node) | None => None,
+        };
         // The node itself as a preference, or an unknown level, is as good as none.
-        if let Some(Level::Domains(level)) = level(&self.near.preferred) {
-            narrowest = widest.map_or(level, |widest| level.max(widest)) + 1;
-            if pods == 1 && nodes.iter().any(|ranked| self.topology.domain(level, ranked.node).is_some()) {
-                nodes.retain(|ranked| self.topology.domain(level, ranked.node).is_some());
-            }
-        }
-        if nodes.len() < pods {
-            return None;
-        }
-        if pods == 1 {
-            return self.one(nodes).map(|node| vec![node]);
-        }
-        for level in (widest.unwrap_or(0)..narrowest).rev() {
-            if let Some(inside) = self.groups(&nodes, level).best(pods) {
-                return Some(self.inside(inside, pods, level + 1));
-            }
-        }
-        if widest.is_some() { None } else { Some(self.inside(nodes, pods, 0)) }
+        let preferred = match level(&near.preferred) {
+            Some(Level::Domains(level)) => Some(level),
+            _ => None,
+        };
+        Some(Self { topology, pods, required, preferred })
     }
 
-    /// The best node; among equals one of the domain with the fewest nodes that fit, from the narrowest level to the widest.
-    fn one(&self, nodes: Vec<Ranked>) -> Option<usize> {
-        let least = nodes.iter().map(|ranked| ranked.rank).min()?;
-        let mut best: Vec<usize> =
-            nodes.iter().filter(|ranked| ranked.rank == least).map(|ranked| ranked.node).collect();
+    /// Of the nodes that fit, those that may be chosen.
+    pub(super) fn eligible(&self, mut fitting: Vec<usize>) -> Vec<usize> {
+        let stands = |level: usize| move |node: &usize| self.topology.domain(level, *node).is_some();
+        if let Some(level) = self.required {
+            fitting.retain(stands(level));
+        }
+        // A single pod is in one domain wherever it is in any.
+        if let Some(level) = self.preferred.filter(|_| self.pods == 1)
+            && fitting.iter().any(stands(level))
+        {
+            fitting.retain(stands(level));
+        }
+        fitting
+    }
+
+    /// Nodes for all pods, of eligible ones, of which there are enough; `None` when no domain of the required level has room.
+    pub(super) fn choose(&self, nodes: Vec<Ranked>) -> Option<Vec<usize>> {
+        let widest = self.required.unwrap_or(0);
+        let narrowest = self.preferred.map_or(self.topology.depth(), |level| level.max(widest) + 1);
+        for level in (widest..narrowest).rev() {
+            if let Some(inside) = self.groups(&nodes, level).best(self.pods) {
+                return Some(self.inside(inside, self.pods, level + 1));
+            }
+        }
+        if self.required.is_some() { None } else { Some(self.inside(nodes, self.pods, 0)) }
+    }
+
+    /// Of equally good nodes for a single pod, the one of the domain with the fewest that could be chosen, from the narrowest level
+    /// to the widest; then the first.
+    pub(super) fn fewest(&self, mut best: Vec<usize>, eligible: &[usize]) -> Option<usize> {
         for level in (0..self.topology.depth()).rev() {
             if best.len() < 2 {
                 break;
             }
             let mut counts: Vec<usize> = Vec::new();
-            for domain in nodes.iter().filter_map(|ranked| self.topology.domain(level, ranked.node)) {
+            for domain in eligible.iter().filter_map(|node| self.topology.domain(level, *node)) {
                 let domain = domain as usize;
-                counts.resize(counts.len().max(domain + 1), 0);
+                if domain >= counts.len() {
+                    counts.resize(domain + 1, 0);
+                }
                 counts[domain] += 1;
             }
             let count =

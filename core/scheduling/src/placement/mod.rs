@@ -107,34 +107,66 @@ impl Gang<'_> {
         if fitting.len() < pods {
             return None;
         }
+        let domains = Domains::new(&cluster.topology, self.near, pods)?;
+        let eligible = domains.eligible(fitting);
+        if eligible.len() < pods {
+            return None;
+        }
         let rooms = if when == When::Later { &books.future.rooms } else { &books.now.rooms };
-        let ranked = self.ranked(cluster, rooms, fitting);
-        let mut nodes = Domains { topology: &cluster.topology, near: self.near }.choose(ranked, pods)?;
+        let mut ranking = Ranking { gang: self, cluster, rooms, known: Vec::new() };
+        if pods == 1 {
+            let mut best: Vec<usize> = Vec::new();
+            let mut least = None;
+            for &node in &eligible {
+                let rank = ranking.of(node).rank;
+                if least.is_none_or(|least| rank < least) {
+                    least = Some(rank);
+                    best.clear();
+                }
+                if least == Some(rank) {
+                    best.push(node);
+                }
+            }
+            return domains.fewest(best, &eligible).map(|node| vec![node]);
+        }
+        let mut nodes = domains.choose(eligible.into_iter().map(|node| ranking.of(node)).collect())?;
         nodes.sort_unstable();
         Some(nodes)
     }
+}
 
-    /// Nodes with how good they are, the best first.
-    fn ranked(&self, cluster: &Cluster<'_>, rooms: &Rooms, fitting: Vec<usize>) -> Vec<Ranked> {
-        let mut known: Vec<(Amounts, i64)> = Vec::new();
-        let mut ranked: Vec<Ranked> = Vec::with_capacity(fitting.len());
-        for index in fitting {
-            let (node, room) = (cluster.nodes[index], rooms[index]);
-            let (spread, left_in_set) = devices::spread(node, room.gpus, self.pod.gpus);
-            // Nodes are often alike.
-            let added = known.iter().rev().take(8).find(|(other, _)| *other == room).map(|(_, added)| *added);
-            let added = added.unwrap_or_else(|| {
-                let added = millionths(cluster.targets.added_loss(&node.class, room, self.pod));
-                known.push((room, added));
+/// How good nodes are for a gang.
+struct Ranking<'g, 'c, 'a> {
+    gang: &'g Gang<'g>,
+    cluster: &'c Cluster<'a>,
+    rooms: &'c Rooms,
+    /// Rooms and the loss that a pod adds to them: nodes are often alike, and more so their neighbours.
+    known: Vec<(Amounts, i64)>,
+}
+
+impl Ranking<'_, '_, '_> {
+    fn of(&mut self, index: usize) -> Ranked {
+        let (node, room, pod) = (self.cluster.nodes[index], self.rooms[index], self.gang.pod);
+        let added = match self.known.iter().position(|(other, _)| *other == room) {
+            Some(at) => {
+                self.known.swap(0, at);
+                self.known[0].1
+            }
+            None => {
+                let added = millionths(self.cluster.targets.added_loss(&node.class, room, pod));
+                self.known.truncate(MOST_ALIKE);
+                self.known.push((room, added));
                 added
-            });
-            let held = self.holds.contains(&index);
-            let rank = (!held, spread, added, room.gpus - self.pod.gpus, left_in_set);
-            ranked.push(Ranked { node: index, held, rank });
-        }
-        ranked
+            }
+        };
+        let (spread, left_in_set) = devices::spread(node, room.gpus, pod.gpus);
+        let held = self.gang.holds.contains(&index);
+        Ranked { node: index, held, rank: (!held, spread, added, room.gpus - pod.gpus, left_in_set) }
     }
 }
+
+/// Rooms of which the loss is kept while a gang looks for nodes.
+const MOST_ALIKE: usize = 15;
 
 /// A loss as a whole number: sums of the same shares in another order differ in their last bits.
 fn millionths(gpus: f64) -> i64 {

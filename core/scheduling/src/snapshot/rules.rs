@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::elastic::{JobHour, Objective};
 
-/// Rules of the whole cluster.
+/// Rules of the whole cluster. A saved snapshot that does not have one of them yet has its default.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Rules {
     /// Limits on moving running jobs.
     pub moves: MoveRules,

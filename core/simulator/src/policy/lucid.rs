@@ -1,6 +1,6 @@
 //! Lucid (Hu et al., ASPLOS 2023): shortest first, nobody preempted, two jobs on a GPU where they hardly disturb each other.
 
-use super::rigid::{remaining_seconds, start};
+use super::rigid::{remaining_seconds, rigid_rate, start};
 use super::{Policy, View};
 use crate::cluster::Allocation;
 use crate::free::Free;
@@ -11,7 +11,7 @@ use crate::sharing::paces;
 const LEAST_PACE: f64 = 0.85;
 
 /// Lucid's order with perfect predictions: least run time times GPUs first. Who finds no free GPUs is packed onto those of a running job
-/// that asks for as many and runs alone on them, if both keep 85 % of their speed; of several onto that with which both are fastest. Its
+/// that asks for as many and runs alone on them, if both keep 85 % of their speed; of several onto that beside which it is fastest. Its
 /// profiler, which learns run times and uses from jobs that came before, is replaced by the truth ([`crate::sharing`]).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Lucid;
@@ -43,7 +43,7 @@ impl Policy for Lucid {
     }
 }
 
-/// The allocation of the best partner.
+/// The allocation of the partner beside which a job is fastest.
 fn beside(view: &View<'_>, plan: &[Option<Allocation>], job: &Job) -> Option<Allocation> {
     let alone = |held: &Allocation| plan.iter().flatten().filter(|other| *other == held).count() == 1;
     let mut best: Option<(f64, &Allocation)> = None;
@@ -53,9 +53,9 @@ fn beside(view: &View<'_>, plan: &[Option<Allocation>], job: &Job) -> Option<All
         };
         let (one, two) = ((job, view.application(job)), (*other, view.application(other)));
         let Some(paces) = paces(one, two, held.kind, &held.shape(), view.rules) else { continue };
-        let sum = paces[0] + paces[1];
-        if paces.iter().all(|pace| *pace >= LEAST_PACE) && best.is_none_or(|best| sum > best.0) {
-            best = Some((sum, held));
+        let speed = rigid_rate(view, job, held.kind).unwrap_or(0.0) * paces[0];
+        if paces.iter().all(|pace| *pace >= LEAST_PACE) && best.is_none_or(|best| speed > best.0) {
+            best = Some((speed, held));
         }
     }
     best.map(|best| best.1.clone())

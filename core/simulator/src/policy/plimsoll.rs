@@ -196,9 +196,8 @@ impl Remembered {
         settings: &Settings,
     ) -> Vec<Option<usize>> {
         let Some(memory) = &mut self.memory else { return vec![None; asked.len()] };
-        self.places.extend(
-            active.iter().filter(|id| news.contains(id) && !self.places.contains(id)).copied().collect::<Vec<_>>(),
-        );
+        let came: Vec<usize> = active.iter().filter(|id| !self.places.contains(id)).copied().collect();
+        self.places.extend(came);
         let gone =
             Asked { weight: 1.0, remaining: 1.0, restart_seconds: 0.0, running: None, known: true, offers: Vec::new() };
         let at = |id: &usize| active.iter().position(|other| other == id);

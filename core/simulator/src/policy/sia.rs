@@ -1,6 +1,8 @@
 //! Sia (Jayaram Subramanya et al., SOSP 2023): an integer program over configurations, each round.
 
-use plimsoll_scheduling::elastic::{Column, Request, fill, place, search, states};
+mod placement;
+
+use plimsoll_scheduling::elastic::{Column, fill, search, states};
 
 use super::{Policy, View};
 use crate::beliefs::{Size, most_gpus, rate, speed_of_one};
@@ -8,6 +10,7 @@ use crate::cache::Cache;
 use crate::cluster::{Allocation, Cluster};
 use crate::job::Job;
 use crate::profile::Application;
+use placement::{around, in_place};
 
 /// Power of a goodput in the objective, and what leaving a job without GPUs costs.
 const POWER: f64 = -0.5;
@@ -174,78 +177,4 @@ fn restart_factor(view: &View<'_>, job: &Job, application: &Application) -> f64 
     let age = view.now - job.submission.at_seconds;
     let cost = application.times.believed_restart_seconds;
     if age < cost { 1.0 } else { ((age - f64::from(job.restarts) * cost).max(0.0) / (age + cost)).max(1e-6) }
-}
-
-/// Biggest first, anew each round, from a pointer that goes around the nodes of a kind: whole free nodes for what fills them, the rest
-/// wherever something is free, and the next job begins behind. Who restores stays.
-fn around(view: &View<'_>, chosen: &[Option<Size<'_>>]) -> Vec<Option<Allocation>> {
-    let mut plan: Vec<Option<Allocation>> = vec![None; view.jobs.len()];
-    for (index, kind) in view.cluster.kinds.iter().enumerate() {
-        let mut free = vec![kind.gpus_per_node; kind.nodes as usize];
-        for (at, job) in view.jobs.iter().enumerate() {
-            let held = job.allocation.as_ref().filter(|held| held.kind == index && job.restoring_seconds > 0.0);
-            if let Some(held) = held {
-                held.nodes.iter().for_each(|(node, gpus)| free[*node as usize] -= gpus);
-                plan[at] = Some(held.clone());
-            }
-        }
-        let here = |at: &usize| chosen[*at].filter(|size| size.index == index).map(|size| (*at, size.gpus));
-        let mut order: Vec<(usize, u32)> = (0..chosen.len()).filter_map(|at| here(&at)).collect();
-        order.sort_by_key(|(_, gpus)| std::cmp::Reverse(*gpus));
-        let mut pointer = 0;
-        for (at, gpus) in order {
-            if free.iter().sum::<u32>() < gpus {
-                continue;
-            }
-            let mut nodes: Vec<(u32, u32)> = Vec::new();
-            let mut left = gpus;
-            let mut take = |node: usize, most: u32| {
-                free[node] -= most;
-                match nodes.iter_mut().find(|taken| taken.0 as usize == node) {
-                    Some(taken) => taken.1 += most,
-                    None if most > 0 => nodes.push((node as u32, most)),
-                    None => {}
-                }
-                free[node]
-            };
-            for _ in 0..kind.nodes {
-                if left < kind.gpus_per_node {
-                    break;
-                }
-                if take(pointer, 0) == kind.gpus_per_node {
-                    take(pointer, kind.gpus_per_node);
-                    left -= kind.gpus_per_node;
-                }
-                pointer = (pointer + 1) % kind.nodes as usize;
-            }
-            while left > 0 {
-                let here = take(pointer, 0).min(left);
-                take(pointer, here);
-                left -= here;
-                pointer = (pointer + 1) % kind.nodes as usize;
-            }
-            plan[at] = Some(Allocation { kind: index, nodes });
-        }
-    }
-    plan
-}
-
-/// Who keeps its size keeps its nodes, the others where they fit best.
-fn in_place(view: &View<'_>, chosen: &[Option<Size<'_>>]) -> Vec<Option<Allocation>> {
-    let mut plan = vec![None; view.jobs.len()];
-    for (index, kind) in view.cluster.kinds.iter().enumerate() {
-        let request = |(at, job): (usize, &&crate::job::Job)| {
-            let held = job.allocation.as_ref().filter(|held| held.kind == index);
-            let pinned = held.filter(|_| job.restoring_seconds > 0.0);
-            let size = chosen[at].filter(|size| size.index == index).map(|size| size.gpus);
-            let gpus = pinned.map(Allocation::gpus).or(size)?;
-            let holds = held.filter(|held| held.gpus() == gpus).map(|held| held.nodes.clone());
-            Some((at, Request { gpus, holds, pinned: pinned.is_some() }))
-        };
-        let (here, requests): (Vec<usize>, Vec<Request>) = view.jobs.iter().enumerate().filter_map(request).unzip();
-        for (at, nodes) in here.into_iter().zip(place(kind.nodes, kind.gpus_per_node, &requests, false)) {
-            plan[at] = nodes.map(|nodes| Allocation { kind: index, nodes });
-        }
-    }
-    plan
 }

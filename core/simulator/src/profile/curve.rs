@@ -40,6 +40,16 @@ impl Curve {
         Some((self.points.first()?.0, self.points.last()?.0))
     }
 
+    /// Share of a step that grows with its samples, at a local batch: what keeps a GPU busy, as against what waits for launches and for
+    /// other GPUs. Between 0 and 1; `None` where only one local batch was measured.
+    pub fn busy(&self, local_batch: f64, accumulation: u32) -> Option<f64> {
+        let (low, high) = self.range().filter(|(low, high)| low < high)?;
+        let compute = |local: f64| self.at(local).step_seconds - self.at(local).sync_seconds;
+        let each = (compute(high) - compute(low)) / (high - low);
+        let samples = local_batch * f64::from(accumulation + 1);
+        Some((each * samples / self.at(local_batch).with_accumulation(accumulation)).clamp(0.0, 1.0))
+    }
+
     /// Linear between the two nearest local batches, and that of the nearest end outside of what was measured.
     pub fn at(&self, local_batch: f64) -> StepTime {
         let above = self.points.partition_point(|point| point.0 < local_batch);
@@ -68,6 +78,16 @@ mod tests {
         let time = |step_seconds| StepTime { step_seconds, sync_seconds: 0.0 };
         let curve = Curve::new(vec![(64.0, time(3.0)), (32.0, time(1.0))]);
         assert_eq!([16.0, 32.0, 48.0, 64.0, 99.0].map(|b| curve.at(b).step_seconds), [1.0, 1.0, 2.0, 3.0, 3.0]);
+    }
+
+    #[test]
+    fn a_gpu_is_busy_with_what_grows_with_the_samples() {
+        let time = |step_seconds, sync_seconds| StepTime { step_seconds, sync_seconds };
+        let curve = Curve::new(vec![(10.0, time(3.0, 1.0)), (20.0, time(4.0, 1.0))]);
+        // A tenth of a second for each sample, one second of launches, one of waiting.
+        assert_eq!(curve.busy(20.0, 0), Some(0.5));
+        assert!((curve.busy(20.0, 1).unwrap() - 4.0 / 7.0).abs() < 1e-12);
+        assert_eq!(Curve::new(vec![(10.0, time(3.0, 1.0))]).busy(10.0, 0), None);
     }
 
     #[test]

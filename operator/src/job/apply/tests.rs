@@ -110,7 +110,7 @@ fn hands(server: Server) -> (Hands, Arc<Mutex<Vec<String>>>) {
 fn starting(world: &World) -> Turn {
     let mut turn = think(world, &job(None), Known::default());
     let planned = vec![turn.planned(&Config::default(), now()).unwrap()];
-    let snapshot = plimsoll_observe::snapshot(&world.objects, &planned, Config::default().rules(), now());
+    let snapshot = plimsoll_observe::snapshot(&world.objects, &planned, &Config::default().planning(), now());
     turn.decide(plimsoll_scheduling::plan(&snapshot, now()).decisions.remove(0).action, now());
     update_status::finish(&mut turn, &world.classes, jiff::SignedDuration::from_secs(300), now());
     turn
@@ -198,7 +198,7 @@ async fn a_create_that_fails_takes_the_revision_back_whole() {
     let empty = world(vec![]);
     let mut turn = think(&empty, &job(Some(committed)), known);
     let planned = vec![turn.planned(&Config::default(), now()).unwrap()];
-    let snapshot = plimsoll_observe::snapshot(&empty.objects, &planned, Config::default().rules(), now());
+    let snapshot = plimsoll_observe::snapshot(&empty.objects, &planned, &Config::default().planning(), now());
     turn.decide(plimsoll_scheduling::plan(&snapshot, now()).decisions.remove(0).action, now());
     update_status::finish(&mut turn, &empty.classes, jiff::SignedDuration::from_secs(300), now());
     assert!(turn.status.allocation.is_none());

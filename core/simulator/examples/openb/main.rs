@@ -1,4 +1,4 @@
-//! How full placement fills a cluster: `cargo run --release -p plimsoll-simulator --example placement -- --traces DIR`, or
+//! How full placement fills a cluster: `cargo run --release -p plimsoll-simulator --example openb -- --traces DIR`, or
 //! `cargo xtask bench placement --traces DIR`.
 //!
 //! Alibaba's openb trace, filled as in the FGD paper: each policy's unallocated share of GPUs when 100 % and 130 % of the capacity
