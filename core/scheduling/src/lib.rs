@@ -3,7 +3,7 @@
 //! ```text
 //! Snapshot ─▶ books: what is held, now and later
 //!          ─▶ moves within what jobs hold (shrinks, live changes): what they give back is promised below
-//!          ─▶ starts, in turn: priority, arrival, UID; what a waiting job's wait ends with is kept for it
+//!          ─▶ turns, by fair share of the queues: starts; what is coming back, taken back or predicted to end is kept
 //!          ─▶ moves anywhere, with what nobody waits for
 //!          ─▶ one reason, with numbers, for everyone who waits ─▶ Plan
 //! ```
