@@ -9,7 +9,7 @@ use crate::amounts::Amounts;
 use crate::cluster::Cluster;
 use crate::namespace_quota::{Charges, charges};
 use crate::placement::Rooms;
-use crate::quota::{Tree, Usage};
+use crate::quota::{Column, Place, Tree, Usage};
 use crate::{Job, JobKey, Queue, Standing};
 
 /// What a job takes: on each node, of each class, and of its namespace's quotas.
@@ -131,8 +131,12 @@ impl<'a> Ledger<'a> {
     /// Whether a queue may hold this many more devices of a class.
     pub(crate) fn quota_allows(&self, queue: &Queue, class: &ClassName, gpus: u32) -> bool {
         let Some(place) = self.tree.place(&queue.name) else { return false };
-        let available = self.tree.available(&self.usage, place, self.tree.column(class));
-        available.is_none_or(|available| i64::from(gpus) <= available)
+        self.allows(place, self.tree.column(class), gpus)
+    }
+
+    /// The same of a queue by its place.
+    pub(crate) fn allows(&self, place: Place, column: Column, gpus: u32) -> bool {
+        self.tree.available(&self.usage, place, column).is_none_or(|available| i64::from(gpus) <= available)
     }
 
     /// The first line of a ResourceQuota that leaves too little for these pods, and what it leaves.

@@ -4,8 +4,7 @@
 //! Snapshot ─▶ books: what is held, now and later
 //!          ─▶ sizes: what each job should have, all of them together, once a round
 //!          ─▶ moves within what jobs hold (shrinks, live changes): what they give back is promised below
-//!          ─▶ starts, in turn: by share of queues, then priority, arrival, UID; what a waiting job is entitled to is taken back,
-//!             and what its wait ends with is kept for it
+//!          ─▶ turns, by fair share of the queues: starts; what is coming, taken back or predicted to end is kept
 //!          ─▶ consolidation: scattered room becomes one piece for somebody who waits
 //!          ─▶ moves anywhere, with what nobody waits for
 //!          ─▶ one reason, with numbers, for everyone who waits ─▶ Plan

@@ -56,6 +56,9 @@ impl<'a> NamespaceQuotas<'a> {
 
 /// What a gang of `job` in this shape counts: all its pods, on nodes that exist or not.
 pub(crate) fn charges(cluster: &Cluster<'_>, job: &Job, shape: &Shape) -> Charges {
+    if job.namespace_quotas.is_empty() {
+        return Charges::new();
+    }
     let quotas = &cluster.quotas;
     let accelerator = cluster.class(&shape.class).map(|class| class.resource.as_str());
     let lines = job.namespace_quotas.iter().flat_map(|name| {

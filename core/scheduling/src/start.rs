@@ -208,8 +208,8 @@ impl<'a> Round<'_, '_, 'a> {
         if when == When::Later {
             seconds += rules.grace_seconds;
         }
-        let queue = cluster.tree.queue(turn.place);
-        if !when.all(books, |ledger| ledger.quota_allows(queue, &shape.class, shape.gpus()))
+        let column = cluster.tree.column(&shape.class);
+        if !when.all(books, |ledger| ledger.allows(turn.place, column, shape.gpus()))
             || !when.all(books, |ledger| ledger.too_little(charges).is_none())
         {
             return None;

@@ -239,9 +239,11 @@ proptest! {
         // Sizes are chosen for all together, and were chosen before it came.
         let without = plan(&Snapshot { sizes: with_last.sizes.clone(), ..alone }, now());
         for before in &without.decisions {
-            if let Action::Start { .. } = before.action {
+            if let Action::Start { candidate: before_candidate, .. } = &before.action {
                 let after = with_last.decisions.iter().find(|after| after.job == before.job).expect("it is decided");
-                prop_assert_eq!(before, after);
+                // On which nodes may differ: what all jobs ask for says which pieces of nodes are worth keeping whole.
+                let same = matches!(&after.action, Action::Start { candidate, .. } if candidate == before_candidate);
+                prop_assert!(same, "{:?}\nthen {:?}", before, after);
             }
         }
     }

@@ -111,12 +111,25 @@ impl<'a> Victims<'a> {
         let root = cluster.tree.path(place).last().unwrap_or(place);
         let of_class = self.by_class.iter().filter(|((class, of), _)| *class == &shape.class && (aims || *of == root));
         // Who is told another batch only may still be told to stop.
-        let spared = |victim: &&Victim<'a>| {
+        let spared = |victim: &Victim<'a>| {
             matches!(actions.get(&victim.job.key), Some(Action::Move { .. } | Action::Preempt { .. }))
         };
-        let mut list: Vec<&Victim<'a>> = of_class.flat_map(|(_, list)| list).filter(|victim| !spared(victim)).collect();
-        list.sort_by(|a, b| a.lost().total_cmp(&b.lost()).then_with(|| a.job.key.cmp(&b.job.key)));
-        let found = search(cluster, books, ask, &entitlement, &list, aims);
+        // A queue can only borrow less as more is taken: who need not give a single device now need never. One answer holds
+        // for all jobs of a queue on the same side of the priority.
+        let mut answers: BTreeMap<(Place, bool), bool> = BTreeMap::new();
+        let mut must = |victim: &Victim<'a>| {
+            let lower = victim.job.priority < job.priority;
+            *answers
+                .entry((victim.place, lower))
+                .or_insert_with(|| entitlement.allows(cluster, &books.future.usage, victim, 1))
+        };
+        let asked = |victim: &&Victim<'a>| (aims && victim.is_above_its_aim() || must(victim)) && !spared(victim);
+        let mut list: Vec<&Victim<'a>> = of_class.flat_map(|(_, list)| list).filter(asked).collect();
+        if aims {
+            // Of several trees, each sorted by itself.
+            list.sort_by(|a, b| a.lost().total_cmp(&b.lost()).then_with(|| a.job.key.cmp(&b.job.key)));
+        }
+        let found = if list.is_empty() { None } else { search(cluster, books, ask, &entitlement, &list, aims) };
         if found.is_none() {
             self.in_vain.insert(question);
         }
