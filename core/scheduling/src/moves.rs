@@ -78,11 +78,14 @@ fn improve<'a>(
     let held_nodes: BTreeSet<usize> = holds.pods.keys().copied().collect();
     let low_activity = cluster.class(&held.shape.class).map_or(0.0, |class| class.line.low_activity);
     let mut usable = Usable::new(cluster, job);
-    for candidate in job.menu.candidates.iter().take_while(|candidate| !gain::is_current(candidate, held)) {
-        let gpus = candidate.shape.gpus();
-        if gpus > held.shape.gpus() && cluster.aim_of(&job.key).is_some_and(|aim| gpus > aim.shape.gpus()) {
-            continue;
-        }
+    let aim = cluster.aim_of(&job.key);
+    let grows = |candidate: &&Candidate| candidate.shape.gpus() > held.shape.gpus();
+    let preferred = job.menu.candidates.iter().take_while(|candidate| !gain::is_current(candidate, held));
+    // It grows to the size that it should have, preferred or not, and no further.
+    let beyond =
+        |candidate: &&Candidate| grows(candidate) && aim.is_some_and(|aim| candidate.shape.gpus() > aim.shape.gpus());
+    let ways = aim.into_iter().filter(grows).chain(preferred.filter(|candidate| !beyond(candidate)));
+    for candidate in ways {
         let Some(change) = gain::change(job, held, candidate) else { continue };
         let Some((cause, message)) = gain::worth(job, held, candidate, change, rules, low_activity) else { continue };
         if change == Change::Live {

@@ -129,6 +129,7 @@ pub(super) fn move_is_allowed(
     let seconds_since = |then: Timestamp| now.duration_since(then).as_secs_f64();
     let calm = seconds_since(held.since).min(held.last_move.map_or(f64::INFINITY, seconds_since));
     let same_devices = held.shape == candidate.shape && held.layout == candidate.layout;
+    let grows_to_its_aim = world.aim(job) == Some(candidate) && candidate.shape.gpus() > held.shape.gpus();
     let gathers = matches!(action, Action::Move { cause: Cause::Consolidated, .. });
     let complaints = [
         (!rules.enabled, "moves are switched off"),
@@ -141,7 +142,7 @@ pub(super) fn move_is_allowed(
         (!live && job.elasticity == Elasticity::Moldable && !same_devices, "it is Moldable"),
         (live && !(same_devices && held.live_batch), "its program cannot follow"),
         (live && held.batch.global != candidate.batch.global, "its global batch would change"),
-        (!gathers && !is_preferred(job, held, candidate), "the menu does not prefer it"),
+        (!gathers && !grows_to_its_aim && !is_preferred(job, held, candidate), "the menu does not prefer it"),
         (gathers && !(same_devices && held.batch == candidate.batch), "it does not keep its shape"),
         (gathers && !world.gets_room_of(held), "nobody gets the room that it leaves"),
         (gathers && !job.preemptible, "it is not preemptible"),

@@ -37,7 +37,7 @@ impl<'a> Victim<'a> {
         let sliced = holds.pods.keys().any(|node| cluster.nodes[*node].partitioned);
         let within = |candidate: &&Candidate| {
             let (to, from) = (&candidate.shape, &held.shape);
-            !(sliced && to.gpus_per_pod > 1)
+            !(sliced && to.gpus() > 1)
                 && to.class == from.class
                 && to.gpus() < from.gpus()
                 && to.pods <= from.pods

@@ -21,11 +21,15 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::cluster::Cluster;
-use crate::elastic::{Settings, allocate_charged};
+use crate::elastic::{Phantom, Settings, allocate_charged};
 use crate::{Size, Sizes, Snapshot, Standing, Table, Worth};
 
 use allotment::{Demand, allot};
 use offers::{Sized, Terms};
+
+/// Work is declared and speeds are predicted. Nothing is held back for jobs that may still come: what is idle goes to whoever is
+/// faster with it, and is given up again when somebody waits.
+const SETTINGS: Settings = Settings { phantom: Phantom { mass: 0.0, power: 1.0 }, ..Settings::SPEED_KNOWN };
 
 /// Devices of each queue and class, by the queue's name and the index of the class.
 type ByQueue<'a> = BTreeMap<(&'a str, usize), u32>;
@@ -71,7 +75,7 @@ pub(crate) fn choose<'a>(snapshot: &'a Snapshot, cluster: &Cluster<'a>, now: Tim
         for tier in tiers(&jobs) {
             let elastic: Vec<_> = tier.iter().map(|sized| sized.elastic.clone()).collect();
             let speeds = vec![1.0; capacity.len()];
-            let answer = allocate_charged(&capacity, &speeds, &terms.charges, &elastic, &Settings::SPEED_KNOWN);
+            let answer = allocate_charged(&capacity, &speeds, &terms.charges, &elastic, &SETTINGS);
             if round.is_none() {
                 worth = Worth { value: worth.value + answer.worth, bound: worth.bound + answer.bound };
             }

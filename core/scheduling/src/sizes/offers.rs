@@ -15,6 +15,14 @@ const LEAST_SECONDS: f64 = 600.0;
 /// The share of what it has run that such a job is believed to go on for.
 const GOES_ON: f64 = 0.3;
 
+/// The share of the preferred candidate's rate that no other is believed to be above.
+const NOT_PREFERRED: f64 = 0.999;
+
+/// Samples per second.
+fn rate_of(candidate: &Candidate, seen_seconds: Option<f64>) -> f64 {
+    f64::from(candidate.batch.global) / seen_seconds.unwrap_or(candidate.predicted.step_seconds)
+}
+
 /// A job whose size is open, as the allocation sees it.
 pub(super) struct Sized<'a> {
     pub(super) job: &'a Job,
@@ -95,11 +103,13 @@ impl<'c, 'a> Terms<'c, 'a> {
                     last.is_some_and(|gpus| *gpus >= shape.gpus_per_pod)
                 })
         };
-        // Nobody is given devices that it would leave idle, unless it cannot do otherwise or holds them already.
+        // Nobody is given devices that it would leave idle, unless it cannot do otherwise, holds them already, or prefers them.
         let in_band = job.menu.candidates.iter().any(|candidate| candidate.in_band && fits(&candidate));
+        let preferred = job.menu.candidates.iter().find(fits);
         let usable = job.menu.candidates.iter().filter(|candidate| {
             let is_held = held.is_some_and(|held| candidate.shape == held.shape);
-            (candidate.in_band || !in_band || is_held) && fits(candidate)
+            let is_preferred = preferred.is_some_and(|preferred| candidate.shape == preferred.shape);
+            (candidate.in_band || !in_band || is_held || is_preferred) && fits(candidate)
         });
         let mut best: BTreeMap<(usize, u32), &'a Candidate> = BTreeMap::new();
         for candidate in usable {
@@ -115,7 +125,13 @@ impl<'c, 'a> Terms<'c, 'a> {
         let mut shapes = Vec::with_capacity(best.len());
         for ((class, gpus), candidate) in best {
             let seen = held.filter(|held| candidate.shape == held.shape).and_then(|held| held.step_seconds);
-            let rate = f64::from(candidate.batch.global) / seen.unwrap_or(candidate.predicted.step_seconds);
+            let rate = rate_of(candidate, seen);
+            // What a waiting job prefers is what its user asked for, or what was learned to be enough: nothing is better, and
+            // only others' need is a reason for another size.
+            let rate = match preferred.filter(|preferred| held.is_none() && preferred.shape != candidate.shape) {
+                Some(preferred) => rate.min(rate_of(preferred, None) * NOT_PREFERRED),
+                None => rate,
+            };
             if rate.is_finite() && rate > 0.0 {
                 offers.push(Offer { class, gpus, rate, now: true });
                 shapes.push(&candidate.shape);
