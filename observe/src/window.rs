@@ -3,13 +3,13 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use plimsoll_crds::{
-    AcceleratorNodeStatus,
+    AcceleratorNode, AcceleratorNodeStatus,
     accelerator_node::{Device, Window},
     training_job::Allocation,
 };
 use plimsoll_scheduling::JobKey;
 
-use crate::{Objects, allocation::positive, pod_name};
+use crate::{allocation::positive, pod_name};
 
 /// An agent's word that is older than this says nothing any more.
 pub const STALE_AFTER: SignedDuration = SignedDuration::from_mins(3);
@@ -49,8 +49,9 @@ pub struct Coverage {
 ///
 /// A window counts when the agent's word is fresh, the window began after the last of the revision's pods started (and
 /// settled), and it covers the required time: a mean over some of the devices, or over another revision, is no evidence.
-pub fn coverage(
-    objects: &Objects,
+/// `agent` finds the agent's object of a node by its name, `pod` a pod of the job by its own.
+pub fn coverage<'a>(
+    (agent, pod): (impl Fn(&str) -> Option<&'a AcceleratorNode>, impl Fn(&str) -> Option<&'a Pod>),
     job: &JobKey,
     allocation: &Allocation,
     rules: WindowRules,
@@ -60,18 +61,18 @@ pub fn coverage(
     let mut coverage = Coverage { devices, ..Coverage::default() };
     let revision = u32::try_from(allocation.revision).unwrap_or(0);
     let pods: Vec<String> = (0..allocation.nodes.len()).map(|index| pod_name(&job.name, revision, index)).collect();
-    let settled = started_at(objects, job, &pods)
+    let settled = started_at(&pods, pod)
         .and_then(|at| at.checked_add(SignedDuration::from_secs(rules.settle_seconds.into())).ok());
 
     let mut activity = 0.0;
     let mut silent = false;
-    for (name, pod) in allocation.nodes.iter().zip(&pods) {
-        let status = objects.accelerator_node(name).and_then(|node| node.status.as_ref());
+    for (name, own) in allocation.nodes.iter().zip(&pods) {
+        let status = agent(name).and_then(|node| node.status.as_ref());
         let observed = status.and_then(|s| s.observed_at.as_ref()).map(|at| at.0);
         silent |= observed.is_none();
         coverage.oldest_observed_at = coverage.oldest_observed_at.into_iter().chain(observed).min();
         for device in status.filter(|s| is_fresh(s, now)).into_iter().flat_map(|s| &s.devices) {
-            let Some(window) = held_by(device, job, pod) else { continue };
+            let Some(window) = held_by(device, job, own) else { continue };
             coverage.memory_used_max =
                 coverage.memory_used_max.max(window.memory_used_bytes.and_then(|b| b.try_into().ok()));
             let Some(permille) = settled.and_then(|settled| whole(window, settled, rules)) else { continue };
@@ -104,10 +105,8 @@ fn whole(window: &Window, settled: Timestamp, rules: WindowRules) -> Option<i32>
 }
 
 /// When the last container of these pods started; `None` while one of them has not.
-fn started_at(objects: &Objects, job: &JobKey, pods: &[String]) -> Option<Timestamp> {
-    pods.iter()
-        .map(|name| pod_started_at(objects.pod(&job.namespace, name)?))
-        .try_fold(Timestamp::MIN, |latest, at| Some(latest.max(at?)))
+fn started_at<'a>(pods: &[String], pod: impl Fn(&str) -> Option<&'a Pod>) -> Option<Timestamp> {
+    pods.iter().map(|name| pod_started_at(pod(name)?)).try_fold(Timestamp::MIN, |latest, at| Some(latest.max(at?)))
 }
 
 fn pod_started_at(pod: &Pod) -> Option<Timestamp> {

@@ -51,7 +51,8 @@ const BUSY: [&str; 2] = [", smActivityPermille: 800", ", smActivityPermille: 600
 fn seen(yaml: &str) -> Coverage {
     let (objects, jobs) = cluster(&(running_job(&["n1", "n2"]) + yaml));
     let allocation = jobs[0].job.status.as_ref().and_then(|s| s.allocation.as_ref()).expect("an allocation");
-    coverage(&objects, &JobKey { namespace: "team".to_owned(), name: "llama".to_owned() }, allocation, RULES, now())
+    let found = (|name: &str| objects.accelerator_node(name), |name: &str| objects.pod("team", name));
+    coverage(found, &JobKey { namespace: "team".to_owned(), name: "llama".to_owned() }, allocation, RULES, now())
 }
 
 fn pods() -> String {

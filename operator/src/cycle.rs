@@ -205,7 +205,7 @@ impl Cycle {
             sized: memory.sized.take(),
             heard: self.progress.heard(&from.key, &from.uid),
             coverage: allocation
-                .map(|allocation| coverage(&world.objects, &from.key, allocation, rules, now))
+                .map(|allocation| coverage(world.found(&from.key), &from.key, allocation, rules, now))
                 .unwrap_or_default(),
             checkpoint_written: self.progress.checkpoint_written(&from.key, &from.uid),
             unseen: !memory.created.is_empty(),

@@ -196,7 +196,7 @@ impl Turn {
             Err(_) => validate::policy(&job.spec, template_grace(&job), config),
         };
         let trainer = validated.as_ref().ok().map(|valid| valid.template.trainer_container.as_str());
-        let gang = Gang::read(&pods, was.revision, trainer, &nodes);
+        let gang = Gang::read(&pods, was.revision, trainer, nodes);
         let hosts = status.allocation.as_ref().map(|held| Hosts::of(world, &held.nodes)).unwrap_or_default();
         let obstacle = Obstacle {
             invalid: validated.as_ref().err().cloned(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
-use plimsoll_crds::labels;
+use plimsoll_crds::{AcceleratorNode, labels};
 use plimsoll_observe::Objects;
 use plimsoll_observe::nodes::Offer;
 use plimsoll_observe::size::class_spec;
@@ -21,6 +21,8 @@ pub struct World {
     pub objects: Objects,
     /// Pods that wear a job's label, by that job.
     pub pods: BTreeMap<JobKey, Vec<Arc<Pod>>>,
+    /// What the agents say, by node.
+    pub agents: BTreeMap<String, Arc<AcceleratorNode>>,
     /// Nodes that exist.
     pub nodes: BTreeSet<String>,
     /// Classes as sizing sees them. Shared, so that two cycles can be compared cheaply.
@@ -61,11 +63,30 @@ impl World {
         };
         Self {
             pods,
+            agents: objects.accelerator_nodes.iter().map(|agent| (agent.name_any(), agent.clone())).collect(),
             nodes: objects.nodes.iter().map(|node| node.name_any()).collect(),
             resources: plimsoll_observe::class_resources(&objects.classes),
             classes,
             objects,
         }
+    }
+
+    /// The agent's object of a node.
+    pub fn agent(&self, node: &str) -> Option<&AcceleratorNode> {
+        self.agents.get(node).map(Arc::as_ref)
+    }
+
+    /// How the agents' objects and the pods of a job are found by their names.
+    pub fn found<'a>(
+        &'a self,
+        job: &JobKey,
+    ) -> (impl Fn(&str) -> Option<&'a AcceleratorNode>, impl Fn(&str) -> Option<&'a Pod>) {
+        let pods = self.pods.get(job);
+        let pod = move |name: &str| {
+            let mut own = pods.into_iter().flatten();
+            own.find(|pod| pod.metadata.name.as_deref() == Some(name)).map(Arc::as_ref)
+        };
+        (|node: &str| self.agent(node), pod)
     }
 
     /// The extended resource of a class.

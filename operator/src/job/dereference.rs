@@ -22,7 +22,7 @@ pub struct Dereferenced<'a> {
     /// Pods that wear its label and are owned by it.
     pub pods: Vec<Arc<Pod>>,
     /// Nodes that exist.
-    pub nodes: BTreeSet<&'a str>,
+    pub nodes: &'a BTreeSet<String>,
 }
 
 /// Which job an object is.
@@ -35,5 +35,5 @@ pub fn dereference<'a>(world: &'a World, job: &Arc<TrainingJob>) -> Dereferenced
     let (key, uid) = (key(job), job.uid().unwrap_or_default());
     let owned = |pod: &&Arc<Pod>| pod.owner_references().iter().any(|owner| owner.uid == uid);
     let pods = world.pods.get(&key).into_iter().flatten().filter(owned).cloned().collect();
-    Dereferenced { job: job.clone(), key, uid, pods, nodes: world.nodes.iter().map(String::as_str).collect() }
+    Dereferenced { job: job.clone(), key, uid, pods, nodes: &world.nodes }
 }

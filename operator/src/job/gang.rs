@@ -52,7 +52,7 @@ pub struct Member {
 impl Gang {
     /// Reads the pods of one job. `live` is its live revision; pods of later revisions are not known yet and are left
     /// alone. `nodes` are the nodes that exist: a pod on one that is gone runs no more.
-    pub fn read(pods: &[Arc<Pod>], live: u32, trainer: Option<&str>, nodes: &BTreeSet<&str>) -> Self {
+    pub fn read(pods: &[Arc<Pod>], live: u32, trainer: Option<&str>, nodes: &BTreeSet<String>) -> Self {
         let mut gang = Self::default();
         for pod in pods {
             let Some((revision, index)) = place(pod) else { continue };
@@ -108,7 +108,7 @@ impl Gang {
 }
 
 impl Member {
-    fn read(pod: &Pod, revision: u32, trainer: Option<&str>, nodes: &BTreeSet<&str>) -> Self {
+    fn read(pod: &Pod, revision: u32, trainer: Option<&str>, nodes: &BTreeSet<String>) -> Self {
         let metadata = &pod.metadata;
         let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).filter(|name| !name.is_empty());
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default();

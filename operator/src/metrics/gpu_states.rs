@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt as _;
-use plimsoll_crds::AcceleratorNodeStatus;
 use plimsoll_crds::accelerator_node::{Device, Window};
+use plimsoll_crds::{AcceleratorNode, AcceleratorNodeStatus};
 use plimsoll_observe::requests::Requests;
 use plimsoll_observe::window::is_fresh;
 use plimsoll_scheduling::{JobKey, Snapshot, Standing};
@@ -72,28 +72,37 @@ pub fn count(world: &World, snapshot: &Snapshot, over: &dyn Fn(&JobKey) -> bool,
             counts.insert((class.name.to_string(), state), 0);
         }
     }
+    let objects: BTreeMap<String, &Node> =
+        world.objects.nodes.iter().map(|node| (node.name_any(), node.as_ref())).collect();
+    let agents: BTreeMap<&str, &AcceleratorNode> = world
+        .objects
+        .accelerator_nodes
+        .iter()
+        .filter_map(|agent| Some((agent.metadata.name.as_deref()?, agent.as_ref())))
+        .collect();
+    let places = places(snapshot);
     for node in snapshot.nodes.iter() {
         let class = snapshot.classes.get(&node.class);
         let Some(class) = class else { continue };
         let mut add = |state, n: u32| *counts.entry((node.class.to_string(), state)).or_default() += n;
-        let object = world.objects.nodes.iter().find(|object| object.name_any() == node.name);
-        let agent = world.objects.accelerator_node(&node.name).and_then(|a| a.status.as_ref());
+        let object = objects.get(&node.name);
+        let agent = agents.get(node.name.as_str()).and_then(|agent| agent.status.as_ref());
+        let here = places.get(node.name.as_str()).map_or(&[][..], Vec::as_slice);
         let agent = agent.filter(|status| is_fresh(status, now));
         let total = object.map_or(0, |object| capacity(object, &class.resource)).max(node.gpus);
         let mut held = 0;
-        for (key, pod, gpus) in pods_on(snapshot, &node.name) {
-            let gpus = gpus.min(total - held);
+        for (key, pod, gpus) in here {
+            let gpus = (*gpus).min(total - held);
             held += gpus;
             let past = over(key);
             let low = (class.line.low_activity * 1000.0) as i32;
-            share(agent, gpus, |d| is_held_by(d, key, &pod), |w| state_of(w, low, past), &mut add);
+            share(agent, gpus, |d| is_held_by(d, key, pod), |w| state_of(w, low, past), &mut add);
         }
         let others = node.gpus_held_by_others.min(total - held);
         held += others;
         let low = (class.line.low_activity * 1000.0) as i32;
-        let by_others = |device: &Device| {
-            device.holder.is_some() && !pods_on(snapshot, &node.name).any(|(key, pod, _)| is_held_by(device, key, &pod))
-        };
+        let by_others =
+            |device: &Device| device.holder.is_some() && !here.iter().any(|(key, pod, _)| is_held_by(device, key, pod));
         share(agent, others, by_others, |w| state_of(w, low, false), &mut add);
         let free = if node.open { node.gpus.saturating_sub(held).min(total - held) } else { 0 };
         add(GpuState::Free, free);
@@ -133,21 +142,23 @@ fn state_of(window: Option<&Window>, low: i32, over: bool) -> GpuState {
     }
 }
 
-/// Pods of jobs on a node: which job, which pod, how many devices.
-fn pods_on<'a>(snapshot: &'a Snapshot, node: &'a str) -> impl Iterator<Item = (&'a JobKey, String, u32)> {
-    snapshot.jobs.iter().flat_map(move |job| {
-        let held = match &job.standing {
-            Standing::Placed(held) | Standing::Leaving(held) | Standing::Moving { from: held, .. } => Some(held),
-            Standing::Waiting | Standing::Held { .. } => None,
+/// A pod of the plan: its job, its name and its devices.
+type Place<'a> = (&'a JobKey, String, u32);
+
+/// The pods of the plan, by node.
+fn places(snapshot: &Snapshot) -> BTreeMap<&str, Vec<Place<'_>>> {
+    let mut places: BTreeMap<&str, Vec<Place<'_>>> = BTreeMap::new();
+    for job in snapshot.jobs.iter() {
+        let (Standing::Placed(held) | Standing::Leaving(held) | Standing::Moving { from: held, .. }) = &job.standing
+        else {
+            continue;
         };
-        held.into_iter().flat_map(move |held| {
-            let here = held.nodes.iter().enumerate().filter(move |(_, name)| name.as_str() == node);
-            here.map(move |(index, _)| {
-                let pod = plimsoll_observe::pod_name(&job.key.name, held.revision, index);
-                (&job.key, pod, held.shape.gpus_per_pod)
-            })
-        })
-    })
+        for (index, node) in held.nodes.iter().enumerate() {
+            let pod = plimsoll_observe::pod_name(&job.key.name, held.revision, index);
+            places.entry(node).or_default().push((&job.key, pod, held.shape.gpus_per_pod));
+        }
+    }
+    places
 }
 
 fn is_held_by(device: &Device, job: &JobKey, pod: &str) -> bool {
@@ -214,9 +225,15 @@ mod tests {
             preemptible: true,
         };
         Snapshot {
-            classes: [Class { name: class.clone(), resource: "nvidia.com/gpu".into(), line: LoadLine::DEFAULT, price_per_hour: None, watts: None }]
-                .into_iter()
-                .collect(),
+            classes: [Class {
+                name: class.clone(),
+                resource: "nvidia.com/gpu".into(),
+                line: LoadLine::DEFAULT,
+                price_per_hour: None,
+                watts: None,
+            }]
+            .into_iter()
+            .collect(),
             nodes: [PlanNode {
                 name: "n1".into(),
                 class,

@@ -41,7 +41,7 @@ fn ended(code: i32, reason: &str, message: &str) -> serde_json::Value {
 }
 
 fn gang(pods: &[Arc<Pod>]) -> Gang {
-    Gang::read(pods, 2, Some("train"), &BTreeSet::from(["n1"]))
+    Gang::read(pods, 2, Some("train"), &BTreeSet::from(["n1".to_owned()]))
 }
 
 #[test]
