@@ -63,7 +63,7 @@ fn main() {
         "a look after one pod has changed",
         &mut |round, objects, _| {
             Arc::make_mut(&mut objects.pods[PLACED + round]).spec.as_mut().expect("a spec").node_name =
-                Some(format!("node-{round}"));
+                Some(format!("node-{}", round + 1));
         },
         1,
     );

@@ -16,14 +16,7 @@ fn shared(pods: Vec<serde_json::Value>) -> World {
     let queue = |name: &str, nominal: i32, parent: Option<&str>| {
         let spec = json!({"parentName": parent, "classes": [{"class": "h100", "nominalQuota": nominal}]});
         let queue = json!({"metadata": {"name": name}, "spec": spec});
-        let mut queue: TrainingQueue = serde_json::from_value(queue).unwrap();
-        if name == "research" {
-            // What its job has held for half an hour.
-            let past =
-                json!({"accountedAt": now().to_string(), "fairShare": [{"class": "h100", "gpuSeconds": 28_800}]});
-            queue.status = Some(serde_json::from_value(past).unwrap());
-        }
-        Arc::new(queue)
+        Arc::new(serde_json::from_value::<TrainingQueue>(queue).unwrap())
     };
     objects.queues = vec![queue("all", 0, None), queue("research", 8, Some("all")), queue("vision", 8, Some("all"))];
     World::of(objects, None)
