@@ -74,7 +74,7 @@ fn random_clusters_are_not_trivial() {
     use proptest::strategy::ValueTree;
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut seen = std::collections::BTreeMap::new();
-    for _ in 0..2000 {
+    for _ in 0..4000 {
         let snapshot = snapshots().new_tree(&mut runner).expect("a snapshot").current();
         let plan = plan(&snapshot.snapshot(), now());
         let timed = plan.reservations.iter().filter(|reservation| reservation.starts_at.is_some()).count();
