@@ -24,8 +24,8 @@ pub(crate) struct World {
 impl World {
     /// So many nodes of 8 devices, in racks of 16, and a tree of queues; `jobs` is how many there are at any time.
     pub(crate) fn new(nodes: u32, jobs: u32) -> Self {
-        let mut snapshot = Snapshot::default();
-        snapshot.topology = vec!["topology.kubernetes.io/zone".into(), "rack".into()];
+        let topology = vec!["topology.kubernetes.io/zone".into(), "rack".into()];
+        let mut snapshot = Snapshot { topology, ..Snapshot::default() };
         for (name, _) in CLASSES {
             let line = LoadLine::DEFAULT;
             let class = Class {
@@ -79,10 +79,10 @@ impl World {
             key: JobKey { namespace: format!("team-{}", number % QUEUES), name: format!("job-{number}") },
             uid: format!("uid-{number:08}"),
             queue: format!("team-{}", number % QUEUES),
-            priority: if number % 10 == 0 { 100 } else { 0 },
+            priority: if number.is_multiple_of(10) { 100 } else { 0 },
             arrival: now,
             mode: Mode::Auto,
-            elasticity: if number % 4 == 0 { Elasticity::Moldable } else { Elasticity::Elastic },
+            elasticity: if number.is_multiple_of(4) { Elasticity::Moldable } else { Elasticity::Elastic },
             menu: Menu { candidates, rejected: Vec::new() },
             needs: PodNeeds { base: amounts(1, 2, 1), per_gpu: amounts(2, 16, 0), ..PodNeeds::default() },
             namespace_quotas: Default::default(),
