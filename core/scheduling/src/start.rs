@@ -17,8 +17,8 @@ use crate::placement::{Gang, When};
 use crate::preempt::{Keeps, Taken, Victims};
 use crate::quota::{Place, Shares};
 use crate::waiter::{Promise, Waiter};
-use crate::words;
 use crate::{Action, Cause, Job, JobKey, Reservation, Rules, Standing};
+use crate::{namespace_quota, words};
 
 /// What is kept for a job that waits.
 struct Kept<'a> {
@@ -259,7 +259,7 @@ impl<'a> Round<'_, '_, 'a> {
         let usable = backfill.open_to(kinds.usable(turn.kind).of_class(&shape.class), pod, seconds);
         let charges = charges(cluster, job, shape);
         let ask = Ask { job, candidate, place: turn.place, usable: &usable, charges: &charges };
-        let taken = victims.search(cluster, books, &ask, (turn.kind, turn.starves), actions)?;
+        let taken = victims.search(cluster, books, &ask, (turn.kind, turn.starves), (actions, backfill))?;
         let gang = Gang { pod, pods: shape.pods, near: &job.topology, usable: &usable, holds: &Default::default() };
         let nodes = gang.place(cluster, books, When::Later)?;
         let mut gpus = 0;
@@ -267,6 +267,13 @@ impl<'a> Round<'_, '_, 'a> {
             gpus += taken.gpus();
             books.gives(cluster, taken.job(), &taken.victim.holds, &taken.footprint(cluster));
             actions.insert(&taken.job().key, action(cluster, taken, job));
+            if let Keeps::Less { candidate, nodes } = &taken.keeps {
+                // With less it runs for longer.
+                let (job, place) = (taken.job(), taken.victim.place);
+                let charges = namespace_quota::charges(cluster, job, &candidate.shape);
+                let ask = Ask { job, candidate, place, usable: &[], charges: &charges };
+                backfill.start(cluster, &ask, nodes, job.restart_seconds.max(0.0));
+            }
         }
         refused.forget();
         let promise = Promise::Preempted { gpus, grace_seconds: rules.grace_seconds };

@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use plimsoll_menu::Candidate;
-
 use super::Violation;
 use super::queues::Held;
 use super::reservations::{claim, overflows, reserved, still_within};
@@ -61,14 +59,16 @@ pub(super) fn is_due<'a>(world: &World<'a>, end: &(Totals<'a>, Held<'a>)) -> Vec
             && reservations.get(key).is_some_and(|(_, reservation)| reservation.starts_at.is_none())
     };
     let gainers: Vec<&'a JobKey> = reservations.keys().copied().filter(|key| said(key)).collect();
+    let mut states = States::new(world);
     let mut violations = Vec::new();
     for victim in &victims {
         let forbidden = |why| Violation::PreemptionForbidden { job: victim.job.key.clone(), why };
         violations.extend(complaints(world, victim).map(forbidden));
         // Each of whom it may be for; a shrunk job does not say.
         let mut candidates = gainers.iter().filter(|key| victim.gainer.is_none_or(|gainer| gainer == **key));
-        let due = |key: &&&'a JobKey| {
-            reservations.get(**key).is_some_and(|(gainer, reservation)| must_give(world, victim, gainer, reservation))
+        let mut due = |key: &&&'a JobKey| {
+            let gainer = reservations.get(**key);
+            gainer.is_some_and(|(gainer, reservation)| must_give(world, &mut states, victim, gainer, reservation))
         };
         match candidates.clone().next() {
             None => violations.push(forbidden("nobody waits for what it gives")),
@@ -111,8 +111,51 @@ fn complaints(world: &World<'_>, victim: &Victim<'_>) -> impl Iterator<Item = &'
     complaints.into_iter().filter(|(complaint, _)| *complaint).map(|(_, why)| why)
 }
 
+/// What queues hold, worked out once.
+struct States<'a> {
+    /// With what jobs hold and what they are promised.
+    both: Held<'a>,
+    /// As it was at the turn of a gainer.
+    at_turn: BTreeMap<&'a JobKey, Held<'a>>,
+}
+
+impl<'a> States<'a> {
+    fn new(world: &World<'a>) -> Self {
+        Self { both: world.queues.held(&world.totals(|_, _| Count::Both)), at_turn: BTreeMap::new() }
+    }
+
+    /// Those ahead have started, or were promised something. Whether a job was moved before or after that turn is not known, so
+    /// the less it holds counts.
+    fn at_turn(&mut self, world: &World<'a>, gainer: &'a Job) -> &Held<'a> {
+        self.at_turn.entry(&gainer.key).or_insert_with(|| {
+            let turn = world.turn(&gainer.key);
+            let mut totals = world.totals(|job, action| match (action, &job.standing) {
+                (Action::Start { .. }, _) if world.turn(&job.key) > turn => Count::Nothing,
+                (Action::Move { candidate, .. }, Standing::Placed(held))
+                    if candidate.shape.gpus() > held.shape.gpus() =>
+                {
+                    Count::Before
+                }
+                _ => Count::After,
+            });
+            for (job, reservation) in reserved(world) {
+                if reservation.starts_at.is_none() && world.turn(&job.key) <= turn {
+                    world.add_claims(&mut totals, job, &[claim(reservation)], 1);
+                }
+            }
+            world.queues.held(&totals)
+        })
+    }
+}
+
 /// Whether a victim must give way to a gainer: see `docs/queues.md`.
-fn must_give<'a>(world: &World<'a>, victim: &Victim<'a>, gainer: &'a Job, reservation: &'a Reservation) -> bool {
+fn must_give<'a>(
+    world: &World<'a>,
+    states: &mut States<'a>,
+    victim: &Victim<'a>,
+    gainer: &'a Job,
+    reservation: &'a Reservation,
+) -> bool {
     if keeps_its_aim(world, victim, gainer, reservation) {
         return true;
     }
@@ -120,13 +163,6 @@ fn must_give<'a>(world: &World<'a>, victim: &Victim<'a>, gainer: &'a Job, reserv
     let (Some(own), Some(other)) = (queues.number(&gainer.queue), queues.number(&victim.job.queue)) else {
         return false;
     };
-    // Who holds more than the size chosen for it gives that to whoever waits for no more than its own.
-    let keeps = |aim: &Candidate| victim.gainer.is_none() && victim.keeps() >= i128::from(aim.shape.gpus());
-    if world.aim(victim.job).is_some_and(keeps)
-        && world.aim(gainer).is_some_and(|aim| aim.shape.gpus() >= reservation.shape.gpus())
-    {
-        return true;
-    }
     let preemption = queues.get(own).preemption;
     let lower = victim.job.priority < gainer.priority;
     if own == other {
@@ -136,8 +172,7 @@ fn must_give<'a>(world: &World<'a>, victim: &Victim<'a>, gainer: &'a Job, reserv
     let (up, way) = (queues.way_up(own), queues.way_up(other));
     let Some(fork) = way.iter().copied().find(|queue| up.contains(queue)) else { return false };
     let side: Vec<usize> = way.iter().copied().take_while(|queue| *queue != fork).collect();
-    let held = queues.held(&world.totals(|_, _| Count::Both));
-    if side.is_empty() || side.iter().any(|queue| queues.borrowed(&held, *queue, class) <= 0) {
+    if side.is_empty() || side.iter().any(|queue| queues.borrowed(&states.both, *queue, class) <= 0) {
         return false;
     }
     let waited = world.now.duration_since(gainer.waits_since()).as_secs_f64();
@@ -148,24 +183,13 @@ fn must_give<'a>(world: &World<'a>, victim: &Victim<'a>, gainer: &'a Job, reserv
         return false;
     }
     let Some(own_side) = up.iter().copied().take_while(|queue| *queue != fork).last() else { return true };
-    // As things were at its turn: those ahead have started, or were promised something.
-    let turn = world.turn(&gainer.key);
-    let mut totals = world.totals(|job, action| match action {
-        Action::Start { .. } if world.turn(&job.key) > turn => Count::Nothing,
-        _ => Count::After,
-    });
-    for (job, reservation) in reserved(world) {
-        if reservation.starts_at.is_none() && world.turn(&job.key) <= turn {
-            world.add_claims(&mut totals, job, &[claim(reservation)], 1);
-        }
-    }
-    queues.borrowed(&queues.held(&totals), own_side, class) <= 0
+    queues.borrowed(states.at_turn(world, gainer), own_side, class) <= 0
 }
 
 /// Whether a victim gives only what it holds above the size that it should have, to one that gets no more than its own.
 fn keeps_its_aim<'a>(world: &World<'a>, victim: &Victim<'a>, gainer: &'a Job, reservation: &Reservation) -> bool {
     let aim_gpus = |job: &'a Job| world.aim(job).map(|aim| i128::from(aim.shape.gpus()));
-    let keeps = i128::from(victim.held.shape.gpus()) - victim.gives;
+    let keeps = victim.keeps();
     keeps > 0
         && aim_gpus(victim.job).is_some_and(|aim| keeps >= aim)
         && aim_gpus(gainer).is_some_and(|aim| i128::from(reservation.shape.gpus()) <= aim)

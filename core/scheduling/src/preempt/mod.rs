@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use plimsoll_menu::{Candidate, ClassName};
 
-use crate::backfill::Ask;
+use crate::backfill::{Ask, Backfill};
 use crate::books::{Books, Footprint};
 use crate::cluster::Cluster;
 use crate::kinds::Kind;
@@ -91,7 +91,7 @@ impl<'a> Victims<'a> {
         books: &mut Books<'a>,
         ask: &Ask<'_, 'a>,
         (kind, starves): (Kind, bool),
-        actions: &BTreeMap<&'a JobKey, Action>,
+        (actions, kept): (&BTreeMap<&'a JobKey, Action>, &Backfill<'a>),
     ) -> Option<Vec<Taken<'_, 'a>>> {
         let (job, shape, place) = (ask.job, &ask.candidate.shape, ask.place);
         let namespace = job.key.namespace.as_str();
@@ -129,7 +129,8 @@ impl<'a> Victims<'a> {
             // Of several trees, each sorted by itself.
             list.sort_by(|a, b| a.lost().total_cmp(&b.lost()).then_with(|| a.job.key.cmp(&b.job.key)));
         }
-        let found = if list.is_empty() { None } else { search(cluster, books, ask, &entitlement, &list, aims) };
+        let mut trial = Trial::new(cluster, ask, books, kept);
+        let found = if list.is_empty() { None } else { search(&mut trial, ask, &entitlement, &list, aims) };
         if found.is_none() {
             self.in_vain.insert(question);
         }
@@ -151,14 +152,12 @@ enum Stage {
 
 /// The search itself; victims by their place in the list.
 fn search<'a>(
-    cluster: &Cluster<'a>,
-    books: &mut Books<'a>,
+    trial: &mut Trial<'_, '_, 'a>,
     ask: &Ask<'_, 'a>,
     entitlement: &Entitlement,
     list: &[&Victim<'a>],
     aims: bool,
 ) -> Option<Vec<(usize, Keeps<'a>, bool)>> {
-    let mut trial = Trial::new(cluster, ask, books);
     let mut taken: Vec<(usize, Keeps<'a>, bool)> = Vec::new();
     let mut fits = false;
     let stages = [Stage::Aims, Stage::Menus, Stage::Whole];
@@ -176,7 +175,7 @@ fn search<'a>(
             };
             let Some(to) = to.filter(|to| trial.may_become(victim, to)) else { continue };
             let gives = victim.gpus(&from) - victim.gpus(&to);
-            let entitled = entitlement.allows(cluster, trial.usage(), victim, gives);
+            let entitled = entitlement.allows(trial.cluster(), trial.usage(), victim, gives);
             if gives <= 0 || stage != Stage::Aims && !entitled {
                 continue;
             }

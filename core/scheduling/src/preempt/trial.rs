@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Keeps, Victim};
 use crate::amounts::Amounts;
-use crate::backfill::Ask;
+use crate::backfill::{Ask, Backfill, run_seconds};
 use crate::books::{Books, Footprint};
 use crate::cluster::Cluster;
 use crate::placement::{Gang, When};
@@ -15,6 +15,7 @@ pub(super) struct Trial<'t, 'b, 'a> {
     cluster: &'t Cluster<'a>,
     ask: &'t Ask<'b, 'a>,
     books: &'t mut Books<'a>,
+    kept: &'t Backfill<'a>,
     pod: Amounts,
     /// Nodes that its pods may use.
     could: Vec<bool>,
@@ -23,7 +24,12 @@ pub(super) struct Trial<'t, 'b, 'a> {
 }
 
 impl<'t, 'b, 'a> Trial<'t, 'b, 'a> {
-    pub(super) fn new(cluster: &'t Cluster<'a>, ask: &'t Ask<'b, 'a>, books: &'t mut Books<'a>) -> Self {
+    pub(super) fn new(
+        cluster: &'t Cluster<'a>,
+        ask: &'t Ask<'b, 'a>,
+        books: &'t mut Books<'a>,
+        kept: &'t Backfill<'a>,
+    ) -> Self {
         let pod = Amounts::of_pod(&ask.job.needs, ask.candidate.shape.gpus_per_pod);
         let mut could = vec![false; cluster.nodes.len()];
         let mut fitting = 0;
@@ -31,17 +37,26 @@ impl<'t, 'b, 'a> Trial<'t, 'b, 'a> {
             could[node] = true;
             fitting += u32::from(pod.fits_in(&books.future.rooms[node]));
         }
-        Self { cluster, ask, books, pod, could, fitting }
+        Self { cluster, ask, books, kept, pod, could, fitting }
     }
 
     pub(super) fn usage(&self) -> &Usage {
         &self.books.future.usage
     }
 
-    /// Whether the ResourceQuotas that count a victim let it have new pods like that once its old ones are gone.
+    pub(super) fn cluster(&self) -> &'t Cluster<'a> {
+        self.cluster
+    }
+
+    /// Whether the ResourceQuotas that count a victim let it have new pods like that once its old ones are gone, and it is gone
+    /// itself by the time for which its nodes are kept: with less it runs for longer.
     pub(super) fn may_become(&self, victim: &Victim<'a>, to: &Keeps<'a>) -> bool {
-        if !matches!(to, Keeps::Less { .. }) {
-            return true;
+        let Keeps::Less { candidate, nodes } = to else { return true };
+        let job = victim.job;
+        let seconds = job.restart_seconds.max(0.0) + run_seconds(job, candidate);
+        let pod = Amounts::of_pod(&job.needs, candidate.shape.gpus_per_pod);
+        if self.kept.open_to(nodes, pod, seconds).len() < nodes.len() {
+            return false;
         }
         let (left, own) = (&self.books.now.left, &victim.holds.counted);
         let to = victim.footprint(self.cluster, to);
