@@ -113,7 +113,7 @@ fn complaints(world: &World<'_>, victim: &Victim<'_>) -> impl Iterator<Item = &'
 
 /// What queues hold, worked out once.
 struct States<'a> {
-    /// With what jobs hold and what they are promised.
+    /// With what jobs hold, what they are promised, and what is kept for them.
     both: Held<'a>,
     /// As it was at the turn of a gainer.
     at_turn: BTreeMap<&'a JobKey, Held<'a>>,
@@ -121,7 +121,11 @@ struct States<'a> {
 
 impl<'a> States<'a> {
     fn new(world: &World<'a>) -> Self {
-        Self { both: world.queues.held(&world.totals(|_, _| Count::Both)), at_turn: BTreeMap::new() }
+        let mut both = world.totals(|_, _| Count::Both);
+        for (job, reservation) in reserved(world).filter(|(_, reservation)| reservation.starts_at.is_none()) {
+            world.add_claims(&mut both, job, &[claim(reservation)], 1);
+        }
+        Self { both: world.queues.held(&both), at_turn: BTreeMap::new() }
     }
 
     /// Those ahead have started, or were promised something. Whether a job was moved before or after that turn is not known, so
