@@ -57,8 +57,8 @@ impl<'c, 'a> Estimates<'c, 'a> {
     ) -> Self {
         let mut estimates = Self { cluster, classes: BTreeMap::new(), queues: BTreeMap::new() };
         for class in classes {
-            let free = i64::from(books.now.free(cluster, class));
-            estimates.classes.entry(class).or_insert(Counter { free, ..Counter::default() });
+            let counter = || Counter { free: i64::from(books.now.free(cluster, class)), ..Counter::default() };
+            estimates.classes.entry(class).or_insert_with(counter);
         }
         let columns: Vec<Column> = estimates.classes.keys().map(|class| cluster.tree.column(class)).collect();
         for place in cluster.tree.places() {

@@ -252,6 +252,9 @@ impl<'a> Round<'_, '_, 'a> {
         let Self { cluster, books, kinds, refused, backfill, victims, actions, rules, .. } = self;
         let (job, shape) = (turn.job, &candidate.shape);
         let seconds = run_seconds(job, candidate) + rules.grace_seconds;
+        if victims.is_in_vain(cluster, job, candidate, turn.place, (turn.kind, turn.starves)) {
+            return None;
+        }
         if !backfill.quota_allows(cluster, turn.place, &shape.class, shape.gpus(), seconds) {
             return None;
         }

@@ -43,8 +43,8 @@ pub(crate) struct Taken<'v, 'a> {
     pub(crate) entitled: bool,
 }
 
-/// A question that was answered with no: queue, priority, whether it starves, kind, shape, namespace.
-type Question<'a> = (Place, i32, bool, Kind, &'a ClassName, u32, u32, &'a str);
+/// A question that was answered with no: queue, priority, whether it starves and whether it is its size, kind, shape, namespace.
+type Question<'a> = (Place, i32, (bool, bool), Kind, &'a ClassName, u32, u32, &'a str);
 
 /// Everyone who may have to give something back.
 pub(crate) struct Victims<'a> {
@@ -83,6 +83,18 @@ impl<'a> Victims<'a> {
         victims
     }
 
+    /// Whether the same was asked before, and answered with no.
+    pub(crate) fn is_in_vain(
+        &self,
+        cluster: &Cluster<'a>,
+        job: &'a Job,
+        candidate: &'a Candidate,
+        place: Place,
+        of: (Kind, bool),
+    ) -> bool {
+        self.in_vain.contains(&question(cluster, job, candidate, place, of))
+    }
+
     /// Who gives what back so that this gang fits; nobody, when it is entitled to too little. The books keep the answer: what
     /// is given back, and nothing yet of what the gang takes.
     pub(crate) fn search(
@@ -94,18 +106,17 @@ impl<'a> Victims<'a> {
         (actions, kept): (&BTreeMap<&'a JobKey, Action>, &Backfill<'a>),
     ) -> Option<Vec<Taken<'_, 'a>>> {
         let (job, shape, place) = (ask.job, &ask.candidate.shape, ask.place);
-        let namespace = job.key.namespace.as_str();
-        let question = (place, job.priority, starves, kind, &shape.class, shape.gpus_per_pod, shape.pods, namespace);
+        let question = question(cluster, ask.job, ask.candidate, place, (kind, starves));
         if self.in_vain.contains(&question) {
             return None;
         }
         let entitlement = Entitlement::new(cluster, &books.future, ask, starves);
         let lower = self.lowest.get(&(&shape.class, place)).is_some_and(|lowest| *lowest < job.priority);
-        // Who waits for the size that it should have gets it of those who hold more than theirs, whatever their queues.
-        let aims = cluster.aim_of(&job.key).is_some_and(|aim| aim.shape.gpus() >= shape.gpus());
+        let (_, aims) = question.2;
         let aims = aims && self.above_aim.contains(&shape.class);
         let entitled = entitlement.reclaims() || lower;
         if !(entitled || aims) {
+            self.in_vain.insert(question);
             return None;
         }
         let root = cluster.tree.path(place).last().unwrap_or(place);
@@ -137,6 +148,19 @@ impl<'a> Victims<'a> {
         let taken = |(index, keeps, entitled)| Taken { victim: list[index], keeps, entitled };
         found.map(|found| found.into_iter().map(taken).collect())
     }
+}
+
+fn question<'a>(
+    cluster: &Cluster<'a>,
+    job: &'a Job,
+    candidate: &'a Candidate,
+    place: Place,
+    (kind, starves): (Kind, bool),
+) -> Question<'a> {
+    let (shape, namespace) = (&candidate.shape, job.key.namespace.as_str());
+    // Who waits for the size that it should have gets it of those who hold more than theirs, whatever their queues.
+    let aims = cluster.aim_of(&job.key).is_some_and(|aim| aim.shape.gpus() >= shape.gpus());
+    (place, job.priority, (starves, aims), kind, &shape.class, shape.gpus_per_pod, shape.pods, namespace)
 }
 
 /// How much is taken of each victim, until the gang fits.
