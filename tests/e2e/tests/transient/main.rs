@@ -1,11 +1,12 @@
 //! What does not last: images that do not come, containers that fail or never end, pods that are refused or taken away,
-//! nodes that are drained or do not answer. Each is a scenario on the real node, with its true reason and end.
+//! nodes that are drained or do not answer, jobs that give way. Each is a scenario on the real node, with its true reason and end.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may end at the first surprise")]
 
 mod containers;
 mod job;
 mod nodes;
 mod refusals;
+mod turns;
 
 use std::path::{Path, PathBuf};
 
@@ -35,6 +36,7 @@ async fn what_does_not_last_is_said_truly_and_ends_as_it_should() -> Result<()> 
     // Side by side, as far as they are not about the whole node.
     let together = [containers::all(), refusals::all(), vec![nodes::force_deleted()]].concat();
     try_join_all(together.iter().map(|scenario| play.whole(scenario, &say))).await?;
+    play.whole(&turns::gives_way(), &say).await?;
     // A job has run for a minute before a drain waits for it.
     let drained = nodes::drained();
     play.begin(&drained).await?;

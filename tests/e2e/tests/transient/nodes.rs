@@ -5,12 +5,12 @@ use plimsoll_e2e::scenario::{Scenario, Sight, Step};
 use crate::job::{job, with_checkpoints};
 
 /// Whether the log of a trainer says that it went on from a checkpoint.
-fn went_on(log: &str) -> bool {
+pub(crate) fn went_on(log: &str) -> bool {
     let number = log.split("\"resumedFromStep\":").nth(1).and_then(|rest| rest.chars().next());
     number.is_some_and(|first| first.is_ascii_digit())
 }
 
-fn runs(revision: i32, failures_and_disruptions: (i32, i32)) -> Step {
+pub(crate) fn runs(revision: i32, failures_and_disruptions: (i32, i32)) -> Step {
     Step::See(Sight {
         state: "Running",
         reason: "Running",
@@ -20,7 +20,7 @@ fn runs(revision: i32, failures_and_disruptions: (i32, i32)) -> Step {
     })
 }
 
-fn completes(revision: i32, failures_and_disruptions: (i32, i32)) -> Step {
+pub(crate) fn completes(revision: i32, failures_and_disruptions: (i32, i32)) -> Step {
     Step::See(Sight {
         state: "Complete",
         revision: Some(revision),
