@@ -26,7 +26,7 @@ fn rate_of(candidate: &Candidate, seen_seconds: Option<f64>) -> f64 {
 /// A job whose size is open, as the allocation sees it.
 pub(super) struct Sized<'a> {
     pub(super) job: &'a Job,
-    /// The candidate behind each offer; `None` for what it holds and its menu does not know any more.
+    /// The shape behind each offer.
     pub(super) shapes: Vec<&'a Shape>,
     pub(super) elastic: elastic::Job,
 }
